@@ -1,0 +1,1 @@
+"""Nightly people enrichment: CSV of names in, RocketReach lookups submitted once, Parquet out."""

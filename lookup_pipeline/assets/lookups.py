@@ -1,0 +1,126 @@
+"""`lookups`: registers the partition's rows and submits what is new."""
+
+import time
+from typing import Any
+
+from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, multi_asset
+
+from lookup_pipeline.assets.specs import (
+    Stopwatch,
+    asset_spec,
+    file_metadata,
+    state_metadata,
+    warning,
+)
+from lookup_pipeline.datasets.columns import LOOKUPS, NAMES
+from lookup_pipeline.enrichment.register import register
+from lookup_pipeline.enrichment.submit import (
+    SubmissionReport,
+    SubmissionStoppedError,
+    submit,
+)
+from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.counts import count_partitions, count_run
+from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
+from lookup_pipeline.settings import ConfigurationError
+
+POOL = "rocketreach"
+"""Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
+
+# Seconds between lines of progress in the run's log.
+_PROGRESS_EVERY = 5
+
+
+@multi_asset(
+    specs=[asset_spec(LOOKUPS, group="lookups", kinds={"rocketreach", "parquet"}, deps=[NAMES])],
+    name="lookups",
+    description=LOOKUPS.description,
+    pool=POOL,
+)
+def lookups(
+    context: AssetExecutionContext,
+    ledger: LedgerResource,
+    folders: Folders,
+    rocketreach: RocketReach,
+) -> MaterializeResult[None]:
+    """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
+    watch, lookup_date, output, book = (
+        Stopwatch(),
+        context.partition_key,
+        folders.output,
+        ledger.open(),
+    )
+    registered = register(book, output, lookup_date)
+    context.log.info(
+        f"{registered.rows} rows registered; {registered.new_lookups} lookups are new."
+    )
+    report = _submit(context, book, rocketreach)
+    with book.read() as connection:
+        (counts,) = count_partitions(connection, [lookup_date])
+        _submitted, credits_spent = count_run(connection, lookup_date, context.run_id)
+    told: dict[str, Any] = {
+        "new_lookups": registered.new_lookups,
+        "submitted": report.accepted + report.unconfirmed,
+        "put_back_into_queue": report.put_back,
+    }
+    if report.waits_until is not None:
+        message = (
+            f"{counts.states[State.QUEUED]} rows stay queued: the provider's limits let the next "
+            f"request out at {report.waits_until:%Y-%m-%d %H:%M:%S} UTC. Materialize lookups again "
+            "after that"
+        )
+        context.log.warning(message)
+        told |= {
+            "queued_until": MetadataValue.timestamp(report.waits_until),
+            **warning(message),
+        }
+    return MaterializeResult(
+        metadata={
+            **file_metadata(output, LOOKUPS, lookup_date, registered.rows, watch),
+            **state_metadata(counts, credits_spent),
+            **told,
+        }
+    )
+
+
+def _submit(
+    context: AssetExecutionContext, ledger: Ledger, rocketreach: RocketReach
+) -> SubmissionReport:
+    lookup_date = context.partition_key
+    with ledger.read() as connection:
+        if next_ready_at(connection, lookup_date) is None:
+            # Nothing to send: a settled partition needs neither key nor network.
+            return SubmissionReport()
+    try:
+        with rocketreach.client() as client:
+            return submit(
+                ledger,
+                client,
+                lookup_date,
+                context.run_id,
+                rocketreach.policy,
+                progress=_Progress(context),
+            )
+    except (SubmissionStoppedError, ConfigurationError) as error:
+        with ledger.read() as connection:
+            (counts,) = count_partitions(connection, [lookup_date])
+        queued = counts.states[State.QUEUED]
+        raise Failure(
+            f"{error} ({queued} rows stay queued; a later run of this partition goes on.)",
+            metadata={"rows_queued": queued},
+            allow_retries=False,
+        ) from error
+
+
+class _Progress:
+    """Writes how far a submission is to the run's log, every few seconds."""
+
+    def __init__(self, context: AssetExecutionContext) -> None:
+        self._context = context
+        self._next = time.monotonic() + _PROGRESS_EVERY
+
+    def __call__(self, report: SubmissionReport) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _PROGRESS_EVERY
+            self._context.log.info(f"{report.accepted} lookups accepted so far.")

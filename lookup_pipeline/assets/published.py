@@ -1,0 +1,66 @@
+"""`profiles`, `failed_lookups` and `pending_lookups`: one snapshot of the ledger, published."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    Failure,
+    MaterializeResult,
+    multi_asset,
+)
+
+from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, state_metadata
+from lookup_pipeline.checks import CHECKS, accounting_results, content_results
+from lookup_pipeline.datasets.columns import LOOKUPS
+from lookup_pipeline.enrichment.publish import (
+    PUBLISHED,
+    NotReadyError,
+    RowAccountingError,
+    publish,
+)
+from lookup_pipeline.ledger.counts import PartitionCounts, count_run
+from lookup_pipeline.resources import Folders, LedgerResource
+from lookup_pipeline.settings import MIN_MATCH_RATE, number
+
+
+@multi_asset(
+    specs=[
+        asset_spec(dataset, group="published", kinds={"parquet"}, deps=[LOOKUPS])
+        for dataset in PUBLISHED
+    ],
+    check_specs=CHECKS,
+    description="Writes the three published datasets together, from one snapshot of the ledger.",
+)
+def published_datasets(
+    context: AssetExecutionContext, ledger: LedgerResource, folders: Folders
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+    """Publish the partition as it stands, whether or not everything has settled."""
+    watch, lookup_date, output, book = (
+        Stopwatch(),
+        context.partition_key,
+        folders.output,
+        ledger.open(),
+    )
+    try:
+        publication = publish(book, output, lookup_date)
+    except NotReadyError as error:
+        raise Failure(str(error), allow_retries=False) from error
+    except RowAccountingError as error:
+        yield from accounting_results(error.accounting)
+        raise Failure(str(error), allow_retries=False) from error
+    if not publication.replaced:
+        context.log.info("A newer publication was there already; its files stay.")
+    with book.read() as connection:
+        _submitted, credits_spent = count_run(connection, lookup_date, context.run_id)
+    counts = PartitionCounts(lookup_date, publication.states, publication.credits)
+    told = state_metadata(counts, credits_spent)
+    told |= {f"failed_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())}
+    for dataset in PUBLISHED:
+        rows = publication.accounting.rows[dataset.name]
+        yield MaterializeResult(
+            asset_key=dataset.name,
+            metadata={**file_metadata(output, dataset, lookup_date, rows, watch), **told},
+        )
+    yield from accounting_results(publication.accounting)
+    yield from content_results(publication, counts, number(MIN_MATCH_RATE))

@@ -1,0 +1,110 @@
+"""The command line: names, options and exit codes. What the commands do is in command_line/."""
+
+import os
+import sys
+from datetime import datetime
+
+import click
+from dotenv import dotenv_values
+
+from lookup_pipeline.settings import ConfigurationError, project_root
+
+_DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+# Exit codes of the contract beside 0: 2, bad usage, is click's own.
+_ERROR = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="lookup-pipeline")
+def main() -> None:
+    """Enrich lists of people: CSV of names in, RocketReach lookups submitted once, Parquet out."""
+
+
+def _load_env() -> None:
+    """Read `.env` in the project as Dagster does: what stands there wins."""
+    found = dotenv_values(project_root() / ".env")
+    os.environ.update({name: value for name, value in found.items() if value is not None})
+
+
+def _fail(error: Exception) -> None:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(_ERROR)
+
+
+@main.command()
+@click.option("--date", "first", type=_DATE, required=True, help="First (or only) partition.")
+@click.option("--to", "last", type=_DATE, help="Last partition, included.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    # Long enough for the lookups of a few thousand rows, short enough for a nightly job.
+    default=3600,
+    show_default=True,
+    help="Seconds after which lookups still in flight are left for another time (exit code 3).",
+)
+def run(first: datetime, last: datetime | None, timeout: float) -> None:
+    """Enrich partitions, without a daemon: read, submit what is new, follow, publish.
+
+    Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error.
+    """
+    _load_env()
+    from rich.console import Console  # noqa: PLC0415 - `--help` should not wait for Dagster
+
+    from lookup_pipeline.command_line import run as command  # noqa: PLC0415
+    from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
+        open_instance,
+        prepare_home,
+    )
+    from lookup_pipeline.definitions import defs  # noqa: PLC0415
+
+    try:
+        dates = command.partition_keys(
+            first.date().isoformat(), last.date().isoformat() if last else None
+        )
+    except command.UnknownPartitionError as error:
+        raise click.UsageError(str(error)) from error
+    prepare_home()
+    try:
+        with open_instance() as instance:
+            sys.exit(command.run(Console(), defs, instance, dates, timeout))
+    except (command.RunFailedError, ConfigurationError) as error:
+        _fail(error)
+
+
+@main.command()
+def demo() -> None:
+    """Enrich the sample data against the simulated API; nothing to configure, nothing spent."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from lookup_pipeline.command_line.demo import demo as command  # noqa: PLC0415
+
+    try:
+        sys.exit(command(Console()))
+    except ConfigurationError as error:
+        _fail(error)
+
+
+@main.command()
+@click.option("--date", type=_DATE, help="One partition; by default every one that has rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(date: datetime | None, *, as_json: bool) -> None:
+    """Show what is queued, in flight, complete and failed, and what credits and limits are left."""
+    _load_env()
+    from rich.console import Console  # noqa: PLC0415
+
+    from lookup_pipeline.command_line.status import status as command  # noqa: PLC0415
+
+    try:
+        command(Console(), date.date().isoformat() if date else None, as_json=as_json)
+    except ConfigurationError as error:
+        _fail(error)
+
+
+def _add_sandbox() -> None:
+    from lookup_pipeline.sandbox.command import sandbox  # noqa: PLC0415
+
+    main.add_command(sandbox)
+
+
+_add_sandbox()

@@ -1,0 +1,108 @@
+"""What a person sees in the terminal: a live bar and a table at the end."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lookup_pipeline.ledger import SETTLED, Ledger, State
+from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+
+# Seconds between looks into the ledger: the eye is not faster, and each look counts rows.
+_REFRESH = 0.5
+
+_COLUMNS = {
+    State.QUEUED: "queued",
+    State.SUBMITTING: "submitting",
+    State.IN_FLIGHT: "in flight",
+    State.COMPLETE: "complete",
+    State.FAILED: "failed",
+    State.UNCONFIRMED: "unconfirmed",
+}
+
+_ALWAYS_SHOWN = frozenset({State.QUEUED, State.IN_FLIGHT, State.COMPLETE, State.FAILED})
+
+
+@contextmanager
+def live_bar(console: Console, ledger: Ledger, lookup_dates: Sequence[str]) -> Iterator[None]:
+    """Show how these partitions stand, until the block ends."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    done = threading.Event()
+    with bar:
+        task = bar.add_task("reading", total=None)
+
+        def refresh() -> None:
+            while True:
+                with ledger.read() as connection:
+                    counts = count_partitions(connection, lookup_dates)
+                rows = {state: sum(each.states[state] for each in counts) for state in State}
+                total = sum(rows.values())
+                if total:
+                    bar.update(
+                        task,
+                        total=total,
+                        completed=sum(rows[state] for state in SETTLED),
+                        description="  ".join(
+                            f"{rows[state]} {name}"
+                            for state, name in _COLUMNS.items()
+                            if rows[state] or state in _ALWAYS_SHOWN
+                        ),
+                    )
+                if done.wait(_REFRESH):
+                    return
+
+        watcher = threading.Thread(target=refresh, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def counts_table(counts: Sequence[PartitionCounts], title: str) -> Table:
+    """How partitions stand, one a line, and their sum."""
+    sum_of_all = total(counts)
+    # A terminal is 80 columns wide: states that hardly ever have a row only show when they do.
+    states = [state for state in _COLUMNS if state in _ALWAYS_SHOWN or sum_of_all.states[state]]
+    table = Table(title=title, title_justify="left")
+    table.add_column("date", no_wrap=True)
+    for name in ("rows", *(_COLUMNS[state] for state in states), "match rate", "credits"):
+        table.add_column(name, justify="right")
+    for each in counts:
+        table.add_row(*_cells(each, states))
+    if len(counts) > 1:
+        table.add_section()
+        table.add_row(*_cells(sum_of_all, states))
+    return table
+
+
+def total(counts: Sequence[PartitionCounts]) -> PartitionCounts:
+    """The sum of several partitions."""
+    return PartitionCounts(
+        "total",
+        {state: sum(each.states[state] for each in counts) for state in State},
+        sum(each.credits for each in counts),
+    )
+
+
+def _cells(counts: PartitionCounts, states: Sequence[State]) -> list[str]:
+    rate = counts.match_rate
+    return [
+        counts.lookup_date,
+        str(counts.rows),
+        *(str(counts.states[state]) for state in states),
+        "–" if rate is None else f"{rate:.0%}",  # noqa: RUF001 - a dash in a table
+        str(counts.credits),
+    ]

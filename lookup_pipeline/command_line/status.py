@@ -1,0 +1,92 @@
+"""`status`: how partitions stand, and what is left of credits and limits."""
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from lookup_pipeline.command_line.display import counts_table
+from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.rocketreach import Account, RocketReachError
+from lookup_pipeline.settings import ConfigurationError
+
+
+def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
+    """Print how one partition, or every partition that has rows, stands.
+
+    The account is asked when there is a key; without one, or when it does not answer, the rest is
+    shown all the same and the reason said.
+    """
+    with LedgerResource().open().read() as connection:
+        counts = count_partitions(connection, None if lookup_date is None else [lookup_date])
+    account, trouble = _account()
+    if as_json:
+        # Straight to the stream: the console would wrap long lines.
+        console.file.write(_as_json(counts, account, trouble) + "\n")
+        return
+    console.print(counts_table(counts, "Rows by state"))
+    if account is None:
+        console.print(f"Account: {trouble}")
+        return
+    console.print(_credits_table(account))
+    console.print(_limits_table(account))
+
+
+def _account() -> tuple[Account | None, str | None]:
+    try:
+        with RocketReach().client() as client:
+            return client.account(), None
+    except (ConfigurationError, RocketReachError) as error:
+        return None, str(error)
+
+
+def _as_json(counts: list[PartitionCounts], account: Account | None, trouble: str | None) -> str:
+    found: dict[str, Any] = {
+        "partitions": [
+            {
+                "lookup_date": each.lookup_date,
+                "rows": each.rows,
+                **{state.value: rows for state, rows in each.states.items()},
+                "match_rate": each.match_rate,
+                "credits": each.credits,
+            }
+            for each in counts
+        ],
+        "account": account,
+        "account_error": trouble,
+    }
+    return msgspec.json.format(msgspec.json.encode(found)).decode()
+
+
+def _credits_table(account: Account) -> Table:
+    table = Table(
+        "credits", "allocated", "used", "remaining", title="Credits", title_justify="left"
+    )
+    for usage in account.credit_usage:
+        table.add_row(
+            usage.credit_type, _shown(usage.allocated), _shown(usage.used), _shown(usage.remaining)
+        )
+    return table
+
+
+def _limits_table(account: Account) -> Table:
+    table = Table(
+        "action", "per", "limit", "used", "remaining", title="Rate limits", title_justify="left"
+    )
+    for each in account.rate_limits:
+        table.add_row(
+            each.action,
+            each.duration,
+            _shown(each.limit),
+            _shown(each.used),
+            _shown(each.remaining),
+        )
+    return table
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return "no limit"
+    return f"{value:,.0f}" if isinstance(value, int | float) else value

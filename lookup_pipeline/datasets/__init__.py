@@ -1,0 +1,1 @@
+"""The published datasets: their columns, their Parquet files, and where those lie."""

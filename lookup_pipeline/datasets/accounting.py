@@ -1,0 +1,90 @@
+"""Row accounting: every usable row stands in exactly one of the published datasets.
+
+Works on what will be read, two columns of each finished file, not on what was meant to be
+written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+KEYS = ["source_file", "source_row"]
+
+# Rows named in a message: enough to find the cause.
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """The outcome of an account.
+
+    Attributes:
+        rows: rows by dataset.
+        missing: keys that stand in `names` and in none of the published datasets.
+        surplus: keys that stand in a published dataset and not in `names`.
+        duplicates: keys that stand more than once in the published datasets.
+        unregistered: keys of `names` without one in `lookups`, and the reverse.
+    """
+
+    rows: Mapping[str, int]
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+    duplicates: tuple[str, ...]
+    unregistered: tuple[str, ...]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row is in exactly one place."""
+        return not (self.missing or self.surplus or self.duplicates or self.unregistered)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in one line, with the first few rows."""
+        found = {
+            "in names but nowhere published": self.missing,
+            "published but not in names": self.surplus,
+            "published more than once": self.duplicates,
+            "in only one of names and lookups": self.unregistered,
+        }
+        return "; ".join(
+            f"{len(keys)} rows {what} (such as {', '.join(keys[:_SHOWN])})"
+            for what, keys in found.items()
+            if keys
+        )
+
+
+def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table]) -> Accounting:
+    """Compare the rows of `names` and `lookups` with those about to be published.
+
+    Args:
+        names: the `KEYS` columns of the partition's names.
+        lookups: those of its lookups.
+        published: those of each published dataset, by name.
+    """
+    union = pa.concat_tables([table.select(KEYS) for table in published.values()])
+    counted = union.group_by(KEYS).aggregate([([], "count_all")])
+    repeated = counted.filter(pc.greater(counted["count_all"], pa.scalar(1)))
+    return Accounting(
+        rows={
+            "names": names.num_rows,
+            "lookups": lookups.num_rows,
+            **{name: table.num_rows for name, table in published.items()},
+        },
+        missing=_difference(names, counted),
+        surplus=_difference(counted, names),
+        duplicates=_keys(repeated),
+        unregistered=_difference(names, lookups) + _difference(lookups, names),
+    )
+
+
+def _difference(left: pa.Table, right: pa.Table) -> tuple[str, ...]:
+    if not right.num_rows:
+        return _keys(left)
+    return _keys(left.select(KEYS).join(right.select(KEYS), keys=KEYS, join_type="left anti"))
+
+
+def _keys(table: pa.Table) -> tuple[str, ...]:
+    rows = table.select(KEYS).to_pylist()
+    return tuple(sorted(f"{row['source_file']}:{row['source_row']}" for row in rows))

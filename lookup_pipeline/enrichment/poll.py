@@ -1,0 +1,150 @@
+"""Polling: the provider is asked about lookups that are due, a hundred at a time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from lookup_pipeline.enrichment.outcomes import Clock, from_status, in_flight
+from lookup_pipeline.ledger import SETTLED, Ledger, limits
+from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.polling import DueLookup, claim_due, expire_deadlines
+from lookup_pipeline.ledger.submissions import expire_leases
+from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
+from lookup_pipeline.rocketreach.client import MAX_IDS
+from lookup_pipeline.rocketreach.models import StatusAnswer
+
+OPERATION = "checkStatus"
+"""The limiter's name for polls."""
+
+# After so many failures in a row the rest of the tick would fail as well.
+PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport:
+    """What polling did.
+
+    Attributes:
+        calls: status calls made.
+        failed_calls: those of them that brought no answer.
+        asked: lookups asked about.
+        settled: lookups that ended, by answer or by deadline.
+        unconfirmed: submissions given up because their process fell silent.
+        error: the last failure.
+    """
+
+    calls: int = 0
+    failed_calls: int = 0
+    asked: int = 0
+    settled: int = 0
+    unconfirmed: int = 0
+    error: RocketReachError | None = None
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether there was something to ask, and every call failed."""
+        return self.calls > 0 and self.calls == self.failed_calls
+
+
+def expire(ledger: Ledger, *, clock: Clock = utc_now) -> PollReport:
+    """Give up on lookups past their deadline and on submissions whose process died. No request."""
+    with ledger.write() as connection:
+        now = clock()
+        return PollReport(
+            settled=expire_deadlines(connection, now), unconfirmed=expire_leases(connection, now)
+        )
+
+
+def poll(
+    ledger: Ledger,
+    client: RocketReachClient,
+    *,
+    requests_per_second: float,
+    deadline: timedelta,
+    seconds: float,
+    clock: Clock = utc_now,
+) -> PollReport:
+    """Ask about what is due, and record the answers, until nothing is due or time is up.
+
+    The cost grows with what is due, never with what is stored. A call that fails leaves its
+    lookups due again a little later.
+
+    Args:
+        ledger: where lookups are claimed and recorded.
+        client: the API.
+        requests_per_second: ceiling over all operations and processes; 0 lifts it.
+        deadline: how long a lookup may stay in flight.
+        seconds: no call begins after so long.
+        clock: tells the time.
+    """
+    end = time.monotonic() + seconds
+    report = expire(ledger, clock=clock)
+    failures = 0
+    while time.monotonic() < end and failures < PATIENCE:
+        permits, due = _claim(ledger, requests_per_second, clock())
+        if permits.granted and due:
+            try:
+                statuses = client.check_status(sorted({lookup.profile_id for lookup in due}))
+            except RocketReachError as error:
+                failures += 1
+                report = _failed(report, error)
+                if error.retry_after is not None:
+                    with ledger.write() as connection:
+                        limits.block(connection, OPERATION, clock() + error.retry_after)
+                if error.error_class is ErrorClass.ACCOUNT:
+                    break
+            else:
+                failures = 0
+                report = _answered(report, _record(ledger, due, statuses, clock(), deadline))
+        elif permits.granted or permits.blocked:
+            break
+        else:
+            time.sleep(permits.wait.total_seconds())
+    return report
+
+
+def _claim(
+    ledger: Ledger, requests_per_second: float, now: datetime
+) -> tuple[limits.Permits, list[DueLookup]]:
+    with ledger.write() as connection:
+        permits = limits.take(connection, OPERATION, 1, requests_per_second, now)
+        return permits, claim_due(connection, MAX_IDS, now) if permits.granted else []
+
+
+def _record(
+    ledger: Ledger,
+    due: Sequence[DueLookup],
+    statuses: Sequence[StatusAnswer],
+    now: datetime,
+    deadline: timedelta,
+) -> list[Answer]:
+    by_id = {status.profile_id: status for status in statuses}
+    answers = []
+    for lookup in due:
+        status = by_id.get(lookup.profile_id)
+        answer = (
+            in_flight(lookup.lookup_id, None, lookup.submitted_at, now, deadline)
+            if status is None
+            else from_status(lookup.lookup_id, status, lookup.submitted_at, now, deadline)
+        )
+        answers.append(replace(answer, polled=True))
+    with ledger.write() as connection:
+        record(connection, answers, now)
+    return answers
+
+
+def _failed(report: PollReport, error: RocketReachError) -> PollReport:
+    return replace(
+        report, calls=report.calls + 1, failed_calls=report.failed_calls + 1, error=error
+    )
+
+
+def _answered(report: PollReport, answers: Sequence[Answer]) -> PollReport:
+    return replace(
+        report,
+        calls=report.calls + 1,
+        asked=report.asked + len(answers),
+        settled=report.settled + sum(answer.state in SETTLED for answer in answers),
+    )

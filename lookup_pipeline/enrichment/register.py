@@ -1,0 +1,93 @@
+"""Registering: the usable rows of a partition become memberships and, where new, lookups."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REQUESTED
+from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger.publications import LedgerRow, rows_of
+from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
+from lookup_pipeline.names.identity import build_queries
+
+# Rows in one transaction: long enough to be fast, short enough that no other writer waits.
+BATCH = 5_000
+
+REQUESTED_NAMES = tuple(column.name for column in REQUESTED)
+
+
+def register(
+    ledger: Ledger,
+    folder: DatasetFolder,
+    lookup_date: str,
+    progress: Callable[[int], None] = lambda _rows: None,
+) -> Registered:
+    """Bring the ledger in line with the partition's `names`, and write its `lookups` dataset.
+
+    Idempotent: a person already looked up is reused, an unchanged row costs nothing, a row that
+    has left the file leaves the partition (its lookup stays known). Spends no credit.
+
+    Args:
+        ledger: where the lookups are kept.
+        folder: where `names` lies and `lookups` goes.
+        lookup_date: partition key.
+        progress: told how many rows are registered so far.
+
+    Raises:
+        FileNotFoundError: `names` has not been materialized for this partition.
+    """
+    registration, total = Registration(lookup_date), Registered()
+    for batch in folder.batches(NAMES, lookup_date, BATCH):
+        rows = _requested_rows(batch)
+        with ledger.write() as connection:
+            total += registration.add(connection, rows)
+        progress(total.rows)
+    with ledger.write() as connection:
+        total += registration.finish(connection)
+    _write_lookups(ledger, folder, lookup_date)
+    return total
+
+
+def _requested_rows(batch: pa.RecordBatch) -> list[RequestedRow]:
+    queries = build_queries(batch.select(list(REQUESTED_NAMES)).to_pandas())
+    rows = zip(batch.to_pylist(), queries["identity"], queries["parameters"], strict=True)
+    return [
+        RequestedRow(
+            row["source_file"],
+            row["source_row"],
+            identity,
+            _json(parameters),
+            _json(
+                {name: row[name] for name in REQUESTED_NAMES}
+                | {"source_columns": dict(row["source_columns"] or ())}
+            ),
+        )
+        for row, identity, parameters in rows
+    ]
+
+
+def _json(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _write_lookups(ledger: Ledger, folder: DatasetFolder, lookup_date: str) -> None:
+    with folder.writer(LOOKUPS, lookup_date) as writer:
+        with ledger.read() as connection:
+            for rows in rows_of(connection, lookup_date, with_payloads=False):
+                writer.write([{**identifying(row), "reused": row.reused} for row in rows])
+        writer.finish()
+        writer.replace()
+
+
+def identifying(row: LedgerRow) -> dict[str, object]:
+    """The columns that say which row this is and what it asked for, `source_columns` included."""
+    requested: dict[str, object] = msgspec.json.decode(row.requested)
+    return {
+        "lookup_id": row.lookup_id,
+        "source_file": row.source_file,
+        "source_row": row.source_row,
+        **requested,
+    }

@@ -1,0 +1,300 @@
+"""Submitting: a partition's queued lookups go to the provider, each one once.
+
+The main thread owns the ledger; workers own the connections. One turn of the loop is one
+transaction: record the answers that have come in, and claim as many lookups as there are free
+workers and leave to send. So the intent is on disk before a request leaves, a crash leaves no
+more than `WORKERS` lookups in doubt, and under load a commit serves several lookups.
+"""
+
+import queue
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import msgspec
+
+from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
+from lookup_pipeline.ledger import Ledger, State, limits
+from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.submissions import (
+    Claim,
+    claim,
+    expire_leases,
+    next_ready_at,
+    queued_ids,
+)
+from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.rocketreach import (
+    ErrorClass,
+    LookupAnswer,
+    RocketReachClient,
+    RocketReachError,
+)
+
+# Requests at once. Ten a second at a second or more each keep this many busy; more would only
+# put more lookups in doubt when the process dies.
+WORKERS = 16
+
+OPERATION = "lookup"
+"""The limiter's name for submissions."""
+
+# A run waits this long for a window of the plan to open (the shortest lasts a minute); for a
+# longer one it ends, the rest queued.
+LONGEST_WAIT = timedelta(seconds=90)
+
+# Failures in a row, without one success, after which the API counts as down: more would try the
+# patience of an operator, and put the same people at risk again and again.
+PATIENCE = 10
+
+# Seconds between looks at the clock while nothing happens, so that an interrupt is noticed.
+_TURN = 1.0
+
+
+class SubmissionStoppedError(Exception):
+    """Submission stopped for a reason that is not the people's; the rest stays queued.
+
+    Attributes:
+        error: what the API, or the way to it, said last.
+        report: what was done before.
+    """
+
+    def __init__(self, summary: str, error: RocketReachError, report: "SubmissionReport") -> None:
+        super().__init__(f"{summary}: {error}")
+        self.error = error
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionReport:
+    """What a submission did, in lookups.
+
+    Attributes:
+        accepted: the provider has taken them; complete or failed at once ones included.
+        complete: had a profile at once.
+        failed: ended at once without one.
+        unconfirmed: may or may not have been processed.
+        put_back: requests that went back into the queue.
+        waits_until: when the rest may go out, if the provider's limits stopped it.
+    """
+
+    accepted: int = 0
+    complete: int = 0
+    failed: int = 0
+    unconfirmed: int = 0
+    put_back: int = 0
+    waits_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionPolicy:
+    """What an operator may set.
+
+    Attributes:
+        lookup_type: which kind of credit a lookup may use.
+        requests_per_second: ceiling over all operations and processes; 0 lifts it.
+        deadline: how long a lookup may stay in flight.
+    """
+
+    lookup_type: str
+    requests_per_second: float
+    deadline: timedelta
+
+
+def submit(
+    ledger: Ledger,
+    client: RocketReachClient,
+    lookup_date: str,
+    owner: str,
+    policy: SubmissionPolicy,
+    *,
+    clock: Clock = utc_now,
+    progress: Callable[[SubmissionReport], None] = lambda _report: None,
+) -> SubmissionReport:
+    """Send every queued lookup of a partition, and record what comes back.
+
+    Args:
+        ledger: where lookups are claimed and recorded.
+        client: the API.
+        lookup_date: partition key.
+        owner: the run that does it, kept with each lookup it sends.
+        policy: what an operator may set.
+        clock: tells the time.
+        progress: told now and then how far it is.
+
+    Returns:
+        What was done; `waits_until` is set where the provider's limits leave the rest queued,
+        which is a normal end.
+
+    Raises:
+        SubmissionStoppedError: the account or the API is in trouble; the rest is queued.
+    """
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup") as workers:
+        run = _Submission(ledger, client, lookup_date, owner, policy, clock, progress, workers)
+        try:
+            run.work()
+        finally:
+            # Interrupted or not: what is in the air is answered or times out, and is recorded.
+            run.drain()
+    run.raise_if_stopped()
+    return run.report
+
+
+_Result = tuple[Claim, LookupAnswer | RocketReachError]
+
+
+class _Submission:
+    def __init__(
+        self,
+        ledger: Ledger,
+        client: RocketReachClient,
+        lookup_date: str,
+        owner: str,
+        policy: SubmissionPolicy,
+        clock: Clock,
+        progress: Callable[[SubmissionReport], None],
+        workers: ThreadPoolExecutor,
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._lookup_date = lookup_date
+        self._owner = owner
+        self._policy = policy
+        self._clock = clock
+        self._progress = progress
+        self._workers = workers
+        self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        self._in_air = 0
+        self._ids: deque[int] = deque()
+        self._failures = 0
+        self._stopped_by: tuple[str, RocketReachError] | None = None
+        self.report = SubmissionReport()
+
+    def work(self) -> None:
+        """Send until nothing is left to send, or something stops it."""
+        with self._ledger.write() as connection:
+            expire_leases(connection, self._clock())
+        wait = 0.0
+        while True:
+            finished = self._collect(wait)
+            claims, pause = self._turn(finished)
+            for each in claims:
+                self._in_air += 1
+                self._workers.submit(self._send, each)
+            if pause is None and not self._in_air:
+                return
+            # With every worker busy, or nothing left to claim, only an answer brings news.
+            wait = _TURN if pause is None else min(pause.total_seconds(), _TURN)
+            if finished:
+                self._progress(self.report)
+
+    def drain(self) -> None:
+        """Wait for the requests in the air and record their answers."""
+        while self._in_air:
+            finished = self._collect(_TURN)
+            if finished:
+                with self._ledger.write() as connection:
+                    record(connection, self._answers(finished, self._clock()), self._clock())
+
+    def raise_if_stopped(self) -> None:
+        """Raise what stopped the submission, if anything did."""
+        if self._stopped_by is not None:
+            raise SubmissionStoppedError(*self._stopped_by, self.report)
+
+    def _send(self, each: Claim) -> None:
+        result: LookupAnswer | RocketReachError
+        try:
+            parameters = msgspec.json.decode(each.parameters)
+            result = self._client.lookup(parameters, self._policy.lookup_type)
+        except RocketReachError as error:
+            result = error
+        except Exception as error:  # noqa: BLE001 - a lost worker must not lose its lookup
+            # A defect of ours after the request may have left: in doubt, like a lost connection.
+            result = RocketReachError(ErrorClass.AMBIGUOUS, f"unexpected {type(error).__name__}")
+        self._results.put((each, result))
+
+    def _collect(self, wait: float) -> list[_Result]:
+        """The answers that are there; waits so many seconds for the first of them."""
+        finished: list[_Result] = []
+        try:
+            finished.append(self._results.get(timeout=wait) if wait else self._results.get_nowait())
+            while True:
+                finished.append(self._results.get_nowait())
+        except queue.Empty:
+            pass
+        self._in_air -= len(finished)
+        return finished
+
+    def _turn(self, finished: list[_Result]) -> tuple[list[Claim], timedelta | None]:
+        """One transaction; what to send now, and how long to pause, None when nothing is left."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            record(connection, self._answers(finished, now), now)
+            for _claim, result in finished:
+                if isinstance(result, RocketReachError) and result.retry_after is not None:
+                    limits.block(connection, OPERATION, now + result.retry_after)
+            if self._stopped_by is not None or self.report.waits_until is not None:
+                return [], None
+            if not self._ids:
+                self._ids.extend(queued_ids(connection, self._lookup_date, now))
+            if not self._ids:
+                return [], self._until(next_ready_at(connection, self._lookup_date), now)
+            free = min(WORKERS - self._in_air, len(self._ids))
+            permits = limits.take(
+                connection, OPERATION, free, self._policy.requests_per_second, now
+            )
+            if not permits.granted:
+                return [], self._until(now + permits.wait, now) if free else None
+            wanted = [self._ids.popleft() for _ in range(permits.granted)]
+            return claim(connection, wanted, self._owner, now), timedelta(0)
+
+    def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
+        """How long to pause for what may go out `at`; gives the run up where that is too long."""
+        if at is None:
+            return None
+        if at - now > LONGEST_WAIT:
+            self.report = replace(self.report, waits_until=at)
+            return None
+        return max(at - now, timedelta(milliseconds=1))
+
+    def _answers(self, finished: list[_Result], now: datetime) -> list[Answer]:
+        return [self._answer(each, result, now) for each, result in finished]
+
+    def _answer(
+        self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
+    ) -> Answer:
+        if isinstance(result, LookupAnswer):
+            self._failures = 0
+            answer = from_lookup(each, self._owner, result, now, self._policy.deadline)
+        else:
+            self._note_trouble(result)
+            answer = from_error(each, self._owner, result, max(self._failures, 1), now)
+        self._count(answer)
+        return answer
+
+    def _note_trouble(self, error: RocketReachError) -> None:
+        if error.error_class is ErrorClass.QUERY:
+            self._failures = 0
+            return
+        if error.error_class is ErrorClass.ACCOUNT:
+            self._stopped_by = ("The account is in trouble", error)
+        # A refusal by the limits is no failure: the limiter waits it out.
+        elif error.status != 429:
+            self._failures += 1
+            if self._failures >= PATIENCE:
+                self._stopped_by = (f"The API failed {self._failures} times in a row", error)
+
+    def _count(self, answer: Answer) -> None:
+        done = self.report
+        match answer.state:
+            case State.QUEUED:
+                self.report = replace(done, put_back=done.put_back + 1)
+            case State.UNCONFIRMED:
+                self.report = replace(done, unconfirmed=done.unconfirmed + 1)
+            case State.FAILED:
+                self.report = replace(done, accepted=done.accepted + 1, failed=done.failed + 1)
+            case State.COMPLETE:
+                self.report = replace(done, accepted=done.accepted + 1, complete=done.complete + 1)
+            case _:
+                self.report = replace(done, accepted=done.accepted + 1)

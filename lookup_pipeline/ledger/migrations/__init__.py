@@ -1,0 +1,1 @@
+"""Migrations, newest last; see ledger/migrate.py."""

@@ -1,0 +1,88 @@
+"""Which lookups are due for a question to the provider, and which have waited too long."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, func, select, update
+
+from lookup_pipeline.ledger.news import note_news_of
+from lookup_pipeline.ledger.states import FailureKind, State
+from lookup_pipeline.ledger.tables import lookups
+
+# While one process asks about a lookup, others leave it alone; when that process dies, the
+# lookup is due again after this long. Polls are free, so a short time costs nothing.
+POLL_LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class DueLookup:
+    """A lookup to ask the provider about.
+
+    Attributes:
+        lookup_id: the ledger's id.
+        profile_id: the provider's id.
+        submitted_at: when it was sent: the age decides when to ask again.
+    """
+
+    lookup_id: int
+    profile_id: int
+    submitted_at: datetime
+
+
+def claim_due(connection: Connection, limit: int, now: datetime) -> list[DueLookup]:
+    """Take up to `limit` lookups that are due, the longest due first."""
+    due = (
+        select(lookups.c.lookup_id)
+        .where(lookups.c.state == State.IN_FLIGHT, lookups.c.next_poll_at <= now)
+        .order_by(lookups.c.next_poll_at)
+        .limit(limit)
+    )
+    claimed = connection.execute(
+        update(lookups)
+        .where(lookups.c.lookup_id.in_(due.scalar_subquery()))
+        .values(next_poll_at=now + POLL_LEASE)
+        .returning(lookups.c.lookup_id, lookups.c.profile_id, lookups.c.submitted_at)
+    )
+    return [DueLookup(*row) for row in claimed]
+
+
+def next_due_at(connection: Connection) -> datetime | None:
+    """When the next lookup is due; None when nothing is in flight."""
+    return connection.scalar(
+        select(lookups.c.next_poll_at)
+        .where(lookups.c.state == State.IN_FLIGHT)
+        .order_by(lookups.c.next_poll_at)
+        .limit(1)
+    )
+
+
+def expire_deadlines(connection: Connection, now: datetime) -> int:
+    """Give up on lookups past their deadline; returns how many. A later answer still wins.
+
+    One that the provider never gave an id for cannot be asked about: whether it was processed is
+    not known, so it is `unconfirmed`.
+    """
+    unknown = lookups.c.profile_id.is_(None)
+    expired = list(
+        connection.scalars(
+            update(lookups)
+            .where(lookups.c.state == State.IN_FLIGHT, lookups.c.deadline_at < now)
+            .values(
+                state=case((unknown, State.UNCONFIRMED.value), else_=State.FAILED.value),
+                failure_kind=case(
+                    (unknown, FailureKind.UNCONFIRMED.value), else_=FailureKind.TIMED_OUT.value
+                ),
+                failure_reason=func.coalesce(
+                    "no final answer before the deadline; the last status was "
+                    + lookups.c.api_status,
+                    "no final answer before the deadline",
+                ),
+                settled_at=now,
+                next_poll_at=None,
+            )
+            .returning(lookups.c.lookup_id)
+        )
+    )
+    if expired:
+        note_news_of(connection, expired)
+    return len(expired)

@@ -1,0 +1,205 @@
+"""Registering a partition's rows: which lookup serves each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+
+from lookup_pipeline.ledger.news import note_news
+from lookup_pipeline.ledger.states import State
+from lookup_pipeline.ledger.tables import lookups, memberships
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedRow:
+    """A usable row of a partition, as the ledger keeps it.
+
+    Attributes:
+        source_file: path below the names folder.
+        source_row: physical line of the file.
+        identity: by which two rows mean the same person.
+        parameters: JSON text of what to send to the provider.
+        requested: JSON text of the row as it was asked for.
+    """
+
+    source_file: str
+    source_row: int
+    identity: str
+    parameters: str
+    requested: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a registration found and did, counted in rows.
+
+    Attributes:
+        rows: rows registered.
+        new_lookups: lookups that nobody had asked for before.
+        changed: memberships added, altered or removed.
+    """
+
+    rows: int = 0
+    new_lookups: int = 0
+    changed: int = 0
+
+    def __add__(self, other: "Registered") -> "Registered":
+        return Registered(
+            self.rows + other.rows,
+            self.new_lookups + other.new_lookups,
+            self.changed + other.changed,
+        )
+
+
+@dataclass(slots=True)
+class Registration:
+    """Brings one partition's memberships in line with its rows, batch by batch.
+
+    Rows must come ordered by file and line, each file in one piece. A batch owns the lines from
+    the last row of the batch before to its own last row: what the ledger holds in between and the
+    batch does not, has left the file. So memory is bounded by the batch, an unchanged row costs
+    no write, and a registration that dies half-way is simply run again.
+    """
+
+    lookup_date: str
+    _last: tuple[str, int] | None = field(default=None)
+    _files: list[str] = field(default_factory=list)
+
+    def add(self, connection: Connection, rows: Sequence[RequestedRow]) -> Registered:
+        """Register one batch of rows within the caller's write transaction."""
+        total = Registered()
+        for source_file, group in groupby(rows, key=lambda row: row.source_file):
+            of_file = list(group)
+            if self._last is None or self._last[0] != source_file:
+                total += self._finish_file(connection)
+                self._files.append(source_file)
+                self._last = (source_file, 0)
+            total += self._add_range(connection, self._last[1], of_file)
+            self._last = (source_file, of_file[-1].source_row)
+        if total.changed:
+            note_news(connection, [self.lookup_date])
+        return total
+
+    def finish(self, connection: Connection) -> Registered:
+        """Remove what lies after the last row and in files that are gone; after the last batch.
+
+        Also makes the partition known where it has no row at all, so that it is published.
+        """
+        removed = self._finish_file(connection) + self._remove(
+            connection, memberships.c.source_file.not_in(self._files)
+        )
+        note_news(connection, [self.lookup_date], only_new=not removed.changed)
+        return removed
+
+    def _finish_file(self, connection: Connection) -> Registered:
+        if self._last is None:
+            return Registered()
+        source_file, source_row = self._last
+        return self._remove(
+            connection,
+            and_(memberships.c.source_file == source_file, memberships.c.source_row > source_row),
+        )
+
+    def _remove(self, connection: Connection, where: ColumnElement[bool]) -> Registered:
+        removed = connection.execute(
+            delete(memberships).where(
+                memberships.c.lookup_date == self.lookup_date,
+                where,
+            )
+        )
+        return Registered(changed=removed.rowcount)
+
+    def _add_range(
+        self, connection: Connection, after: int, rows: Sequence[RequestedRow]
+    ) -> Registered:
+        source_file, upto = rows[0].source_file, rows[-1].source_row
+        known = _lookup_ids(connection, rows)
+        created = _create(connection, [row for row in rows if row.identity not in known])
+        ids = known | created
+        held = {
+            row.source_row: row
+            for row in connection.execute(
+                select(memberships).where(
+                    memberships.c.lookup_date == self.lookup_date,
+                    memberships.c.source_file == source_file,
+                    memberships.c.source_row > after,
+                    memberships.c.source_row <= upto,
+                )
+            )
+        }
+        added, altered = [], []
+        first_asked = set(created)
+        for row in rows:
+            lookup_id = ids[row.identity]
+            values = {
+                "lookup_date": self.lookup_date,
+                "source_file": source_file,
+                "source_row": row.source_row,
+                "lookup_id": lookup_id,
+                "reused": row.identity not in first_asked,
+                "requested": row.requested,
+            }
+            first_asked.discard(row.identity)
+            before = held.pop(row.source_row, None)
+            if before is None:
+                added.append(values)
+            elif (before.lookup_id, before.requested) != (lookup_id, row.requested):
+                if before.lookup_id == lookup_id:
+                    values["reused"] = before.reused
+                altered.append(values)
+        if added:
+            connection.execute(insert(memberships), added)
+        for values in altered:
+            connection.execute(
+                update(memberships)
+                .where(
+                    memberships.c.lookup_date == self.lookup_date,
+                    memberships.c.source_file == source_file,
+                    memberships.c.source_row == values["source_row"],
+                )
+                .values(values)
+            )
+        gone = Registered()
+        if held:
+            gone = self._remove(
+                connection,
+                and_(
+                    memberships.c.source_file == source_file,
+                    memberships.c.source_row.in_(list(held)),
+                ),
+            )
+        return replace(
+            gone,
+            rows=len(rows),
+            new_lookups=len(created),
+            changed=gone.changed + len(added) + len(altered),
+        )
+
+
+def _lookup_ids(connection: Connection, rows: Sequence[RequestedRow]) -> dict[str, int]:
+    identities = list({row.identity for row in rows})
+    found = connection.execute(
+        select(lookups.c.identity, lookups.c.lookup_id).where(lookups.c.identity.in_(identities))
+    )
+    return {row.identity: row.lookup_id for row in found}
+
+
+def _create(connection: Connection, rows: Sequence[RequestedRow]) -> dict[str, int]:
+    # The first row of an identity decides what is sent: later spellings share its lookup.
+    first = {row.identity: row for row in reversed(rows)}
+    if not first:
+        return {}
+    connection.execute(
+        insert(lookups),
+        [
+            {
+                "identity": row.identity,
+                "parameters": row.parameters,
+                "state": State.QUEUED.value,
+            }
+            for row in rows
+            if first[row.identity] is row
+        ],
+    )
+    return _lookup_ids(connection, list(first.values()))

@@ -1,0 +1,42 @@
+"""What only SQLite needs: WAL, durable commits, and write transactions that lock at once."""
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+# Seconds a connection waits for another process's transaction. Stalls of a second are normal
+# with several writers; half a minute tells a busy ledger from a stuck one.
+BUSY_TIMEOUT = 30
+
+
+def prepare(url: URL) -> None:
+    """Make sure that the folder of an SQLite file exists."""
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def install(engine: Engine, write_option: str) -> None:
+    """Give `engine` SQLite's pragmas, and BEGIN IMMEDIATE where `write_option` is set.
+
+    A transaction that reads first and then writes fails under SQLite's plain BEGIN as soon as
+    another process writes in between; IMMEDIATE takes the write lock at the start and waits.
+    """
+
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        # No implicit transactions by the driver: `begin` below is the only place that opens one.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL: a committed intent survives a power cut, or a person could be paid for twice.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get(write_option, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,127 @@
+"""Claiming queued lookups for submission, and giving up on claims whose process died."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, func, literal, or_, select, update
+
+from lookup_pipeline.ledger.news import note_news_of
+from lookup_pipeline.ledger.states import FailureKind, State
+from lookup_pipeline.ledger.tables import lookups, memberships
+from lookup_pipeline.ledger.times import EPOCH, UtcTime
+
+# A claim is made just before its request leaves, so it only has to outlive one request
+# (client.TIMEOUT bounds it at some 40 seconds), not a run.
+LEASE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lookup that this process, and no other, may send now.
+
+    Attributes:
+        lookup_id: the ledger's id.
+        parameters: JSON text of what to send.
+        attempts: how often it has been sent, this time included.
+    """
+
+    lookup_id: int
+    parameters: str
+    attempts: int
+
+
+_READY = or_(
+    lookups.c.not_before.is_(None), lookups.c.not_before <= bindparam("now", type_=UtcTime)
+)
+
+_QUEUED = (
+    select(lookups.c.lookup_id)
+    .where(
+        lookups.c.state == State.QUEUED.value,
+        _READY,
+        lookups.c.lookup_id.in_(
+            select(memberships.c.lookup_id).where(
+                memberships.c.lookup_date == bindparam("lookup_date")
+            )
+        ),
+    )
+    .order_by(lookups.c.lookup_id)
+)
+
+# Built once: composing a statement costs more than running it.
+_CLAIM = (
+    update(lookups)
+    .where(
+        lookups.c.lookup_id.in_(bindparam("lookup_ids", expanding=True)),
+        lookups.c.state == State.QUEUED.value,
+        _READY,
+    )
+    .values(
+        state=State.SUBMITTING.value,
+        claimed_by=bindparam("owner"),
+        lease_until=bindparam("lease_until", type_=UtcTime),
+        attempts=lookups.c.attempts + 1,
+        submitted_at=bindparam("now", type_=UtcTime),
+    )
+    .returning(lookups.c.lookup_id, lookups.c.parameters, lookups.c.attempts)
+)
+
+
+def queued_ids(connection: Connection, lookup_date: str, now: datetime) -> list[int]:
+    """The partition's lookups that may be sent now, in the order in which they were asked for."""
+    return list(connection.scalars(_QUEUED, {"lookup_date": lookup_date, "now": now}))
+
+
+def next_ready_at(connection: Connection, lookup_date: str) -> datetime | None:
+    """When the first of the partition's queued lookups may be sent; None when none is queued.
+
+    A time in the past means now: the lookup has waited long enough, or never had to.
+    """
+    return connection.scalar(
+        select(
+            func.min(func.coalesce(lookups.c.not_before, literal(EPOCH, UtcTime)), type_=UtcTime)
+        ).where(
+            lookups.c.state == State.QUEUED.value,
+            lookups.c.lookup_id.in_(
+                select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
+            ),
+        )
+    )
+
+
+def claim(
+    connection: Connection, lookup_ids: Sequence[int], owner: str, now: datetime
+) -> list[Claim]:
+    """Take these lookups for sending, those that are still queued: one atomic statement.
+
+    The caller commits before the request leaves: from then on a crash leaves `submitting`, which
+    becomes `unconfirmed` when the lease ends, and is never sent again on its own.
+    """
+    if not lookup_ids:
+        return []
+    claimed = connection.execute(
+        _CLAIM,
+        {"lookup_ids": lookup_ids, "owner": owner, "now": now, "lease_until": now + LEASE},
+    )
+    return [Claim(*row) for row in claimed]
+
+
+def expire_leases(connection: Connection, now: datetime) -> int:
+    """Turn submissions whose process fell silent into `unconfirmed`; returns how many."""
+    lost = list(
+        connection.scalars(
+            update(lookups)
+            .where(lookups.c.state == State.SUBMITTING, lookups.c.lease_until < now)
+            .values(
+                state=State.UNCONFIRMED.value,
+                settled_at=now,
+                failure_kind=FailureKind.UNCONFIRMED.value,
+                failure_reason="the process that sent it ended before the answer was recorded",
+            )
+            .returning(lookups.c.lookup_id)
+        )
+    )
+    if lost:
+        note_news_of(connection, lost)
+    return len(lost)

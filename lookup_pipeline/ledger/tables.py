@@ -1,0 +1,110 @@
+"""The ledger's tables. A change here needs a migration; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from lookup_pipeline.ledger.states import State
+from lookup_pipeline.ledger.times import UtcTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for a primary key of type INTEGER.
+LookupId = BigInteger().with_variant(Integer(), "sqlite")
+
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("lookup_id", LookupId, primary_key=True, autoincrement=True),
+    Column("identity", Text, nullable=False, unique=True),
+    Column("parameters", Text, nullable=False, comment="JSON: what is sent to the provider"),
+    Column("state", String(16), nullable=False),
+    Column("api_status", Text, comment="the provider's status, as received"),
+    Column("profile_id", BigInteger, comment="the provider's id of the person"),
+    Column("request_id", Text, comment="RR-Request-ID of the submission"),
+    Column("claimed_by", Text, comment="the run that submitted it last"),
+    Column("lease_until", UtcTime, comment="when a silent submission counts as lost"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", UtcTime, comment="a queued lookup waits until then"),
+    Column("submitted_at", UtcTime),
+    Column("next_poll_at", UtcTime),
+    Column("last_polled_at", UtcTime),
+    Column("deadline_at", UtcTime),
+    Column("settled_at", UtcTime),
+    Column("credits", Integer, nullable=False, server_default=text("0")),
+    Column("failure_kind", String(32)),
+    Column("failure_reason", Text),
+    Column("http_status", Integer),
+    CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in State)})", name="state"),
+)
+
+
+def _index_where(name: str, column: str, state: State) -> Index:
+    # Partial: the index holds what is due, not what is stored, so its cost does not grow with age.
+    where = text(f"state = '{state.value}'")
+    return Index(name, lookups.c[column], sqlite_where=where, postgresql_where=where)
+
+
+_index_where("ix_lookups_due", "next_poll_at", State.IN_FLIGHT)
+_index_where("ix_lookups_deadline", "deadline_at", State.IN_FLIGHT)
+_index_where("ix_lookups_lease", "lease_until", State.SUBMITTING)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("lookup_id", LookupId, ForeignKey("lookups.lookup_id"), primary_key=True),
+    Column("payload", LargeBinary, nullable=False, comment="the profile's JSON, zstd"),
+    Column("received_at", UtcTime, nullable=False),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("lookup_date", String(10), primary_key=True),
+    Column("source_file", Text, primary_key=True),
+    Column("source_row", BigInteger, primary_key=True),
+    Column("lookup_id", LookupId, ForeignKey("lookups.lookup_id"), nullable=False, index=True),
+    Column("reused", Boolean, nullable=False, comment="the lookup was known before this row"),
+    Column("requested", Text, nullable=False, comment="JSON: the row as it was asked for"),
+    # Rows are read by partition in file order: keep them stored that way.
+    sqlite_with_rowid=False,
+)
+
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("lookup_date", String(10), primary_key=True),
+    Column("news_version", BigInteger, nullable=False, server_default=text("0")),
+    Column("published_version", BigInteger, nullable=False, server_default=text("0")),
+    Column("published_at", UtcTime),
+    Column("publication_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("publication_requested_at", UtcTime),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("next_at", UtcTime, comment="when the next request may leave"),
+    Column("blocked_until", UtcTime, comment="the provider asked for silence until then"),
+)

@@ -1,0 +1,129 @@
+"""What assets and sensors work with. Every field can come from the environment; see settings.py.
+
+A field left at None is read from its environment variable when it is used, so definitions load
+without configuration and a changed variable needs no new definitions.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+
+from dagster import ConfigurableResource, EnvVar
+from pydantic import Field
+from upath import UPath
+
+from lookup_pipeline import settings
+from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.enrichment.submit import SubmissionPolicy
+from lookup_pipeline.ledger import Ledger, open_ledger
+from lookup_pipeline.rocketreach import RocketReachClient
+from lookup_pipeline.settings import ConfigurationError
+
+
+class LedgerResource(ConfigurableResource[Ledger]):
+    """The ledger database."""
+
+    url: str | None = Field(
+        default=None, description=f"SQLAlchemy URL; by default {settings.LEDGER_URL}."
+    )
+
+    def open(self) -> Ledger:
+        """The open ledger, one a process and URL: opening costs more than a sensor's tick."""
+        return _open(settings.resolve_database(self.url or settings.setting(settings.LEDGER_URL)))
+
+
+_open = cache(open_ledger)
+
+
+class Folders(ConfigurableResource[None]):
+    """Where the CSV files lie and where the datasets go."""
+
+    names_url: str | None = Field(
+        default=None,
+        description=f"Folder or URL of the CSV files; by default {settings.NAMES_URL}.",
+    )
+    output_url: str | None = Field(
+        default=None,
+        description=f"Folder or URL of the datasets; by default {settings.OUTPUT_URL}.",
+    )
+
+    @property
+    def names(self) -> UPath:
+        """The names folder."""
+        return UPath(
+            settings.resolve_location(self.names_url or settings.setting(settings.NAMES_URL))
+        )
+
+    @property
+    def output(self) -> DatasetFolder:
+        """The output folder."""
+        return DatasetFolder(
+            settings.resolve_location(self.output_url or settings.setting(settings.OUTPUT_URL))
+        )
+
+
+class RocketReach(ConfigurableResource[None]):
+    """The provider's API and how it may be used."""
+
+    api_key: str | None = Field(
+        default=None, description=f"Secret; by default {settings.API_KEY}. Give it by EnvVar only."
+    )
+    base_url: str | None = Field(
+        default=None, description=f"API root ending in /api/v2; by default {settings.BASE_URL}."
+    )
+    lookup_type: str | None = Field(
+        default=None, description=f"Kind of credit; by default {settings.LOOKUP_TYPE}."
+    )
+    requests_per_second: float | None = Field(
+        default=None,
+        description=f"Ceiling over all processes, 0 lifts it; by default "
+        f"{settings.REQUESTS_PER_SECOND}.",
+    )
+
+    @contextmanager
+    def client(self) -> Iterator[RocketReachClient]:
+        """The API, open for the length of a block.
+
+        Raises:
+            ConfigurationError: there is no key, or the address is not one.
+        """
+        key = (self.api_key or EnvVar(settings.API_KEY).get_value() or "").strip()
+        if not key:
+            raise ConfigurationError(
+                f"{settings.API_KEY} is not set: put your RocketReach key into the environment or "
+                "into .env. To try the pipeline without one, run `make demo` or `make dev`, or "
+                "start the simulated API with `lookup-pipeline sandbox` and set the two variables "
+                "it prints. Nothing was sent; everything stays queued."
+            )
+        if not key.isascii() or not key.isprintable():
+            raise ConfigurationError(
+                f"{settings.API_KEY} holds characters that no key has (a line break, or letters "
+                "beyond ASCII): copy it again."
+            )
+        base_url = self.base_url or settings.setting(settings.BASE_URL)
+        if not base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"{settings.BASE_URL} is {base_url!r}; it takes a URL that ends in /api/v2."
+            )
+        with RocketReachClient(base_url, key) as client:
+            yield client
+
+    @property
+    def rate(self) -> float:
+        """Requests a second over all operations and processes; 0 lifts the ceiling."""
+        return settings.number(settings.REQUESTS_PER_SECOND, self.requests_per_second)
+
+    @property
+    def deadline(self) -> timedelta:
+        """How long a lookup may stay in flight before it counts as timed out."""
+        return timedelta(hours=settings.number(settings.DEADLINE_HOURS))
+
+    @property
+    def policy(self) -> SubmissionPolicy:
+        """What a submission has to keep to."""
+        return SubmissionPolicy(
+            lookup_type=self.lookup_type or settings.setting(settings.LOOKUP_TYPE),
+            requests_per_second=self.rate,
+            deadline=self.deadline,
+        )

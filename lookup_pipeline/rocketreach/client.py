@@ -1,0 +1,149 @@
+"""The calls. One request each, never retried here: whoever calls decides on the error's class."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+import msgspec
+
+from lookup_pipeline.rocketreach.errors import (
+    from_response,
+    from_transport,
+    from_undecodable,
+)
+from lookup_pipeline.rocketreach.models import (
+    Account,
+    LookupAnswer,
+    StatusAnswer,
+    decode_account,
+    decode_lookup,
+    decode_statuses,
+)
+
+MAX_IDS = 100
+"""Profile ids that one status call may carry (the provider's limit)."""
+
+# Connect fast or not at all; the provider may think for a while before it answers a lookup. A
+# claim's lease (ledger.submissions.LEASE) is longer than all of these together.
+TIMEOUT = httpx.Timeout(connect=5, write=10, read=25, pool=5)
+
+# Polls carry little and are asked again anyway; a sensor's tick has 40 seconds in all.
+POLL_TIMEOUT = httpx.Timeout(10, connect=5)
+
+# An idle connection that the server closes at the very moment of use loses a request, and a lost
+# lookup is an unconfirmed one: drop connections well before common servers do.
+_KEEP_ALIVE_SECONDS = 4
+
+_T = TypeVar("_T")
+
+
+class RocketReachClient:
+    """The API, for use from several threads: each gets a connection of its own.
+
+    httpx searches its pool for every request and slows down as the pool grows, so one client a
+    thread, with a single connection, is both the fastest and the simplest arrangement.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Api-Key": api_key, "Accept": "application/json"}
+        self._clock = clock
+        # Loading the certificates takes longer than a request: once for all threads.
+        self._tls = httpx.create_ssl_context()
+        self._local = threading.local()
+        self._clients: list[httpx.Client] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._lock:
+            for client in self._clients:
+                client.close()
+            self._clients.clear()
+
+    def account(self) -> Account:
+        """What the account may still spend; free of charge.
+
+        Raises:
+            RocketReachError: classified.
+        """
+        return self._get("/account/", {}, decode_account, POLL_TIMEOUT)[0]
+
+    def lookup(self, parameters: Mapping[str, str | int], lookup_type: str) -> LookupAnswer:
+        """Submit one lookup: this may cost a credit.
+
+        Args:
+            parameters: the query: `id`, or `linkedin_url`, or `email`, or `npi_number`, or `name`
+                and `current_employer`, with `title` where known.
+            lookup_type: which kind of credit it may use.
+
+        Raises:
+            RocketReachError: classified.
+        """
+        # Cached e-mails are unverified guesses; the default changed once, so say it.
+        query = {**parameters, "lookup_type": lookup_type, "return_cached_emails": "false"}
+        head, headers = self._get("/person/lookup", query, decode_lookup, TIMEOUT)
+        return LookupAnswer(head, headers.get("RR-Request-ID"))
+
+    def check_status(self, profile_ids: Sequence[int]) -> Sequence[StatusAnswer]:
+        """Ask about up to `MAX_IDS` lookups; free of charge. Unknown ids are left out.
+
+        Raises:
+            RocketReachError: classified.
+        """
+        return self._get(
+            "/person/checkStatus", {"ids": list(profile_ids)}, decode_statuses, POLL_TIMEOUT
+        )[0]
+
+    def _get(
+        self,
+        path: str,
+        query: Mapping[str, str | int | list[int]],
+        decode: Callable[[bytes], _T],
+        timeout: httpx.Timeout,
+    ) -> tuple[_T, httpx.Headers]:
+        try:
+            response = self._client().get(self._base_url + path, params=query, timeout=timeout)
+        except httpx.HTTPError as error:
+            # The cause is left out on purpose: its text holds the URL, and that the person.
+            raise from_transport(error) from None
+        failure = from_response(response, self._clock())
+        if failure is not None:
+            raise failure
+        try:
+            return decode(response.content), response.headers
+        except msgspec.DecodeError as error:
+            raise from_undecodable(response, error) from None
+
+    def _client(self) -> httpx.Client:
+        client: httpx.Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = httpx.Client(
+                headers=self._headers,
+                verify=self._tls,
+                limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
+            )
+            self._local.client = client
+            with self._lock:
+                self._clients.append(client)
+        return client

@@ -1,0 +1,154 @@
+"""The sensor that follows lookups to their end and has finished partitions published.
+
+Level-triggered: every tick derives what to do from the ledger alone, so a missed tick, a failed
+run, or a restored backup heals by itself. There is no cursor to lose.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from lookup_pipeline.enrichment.poll import PollReport, expire, poll
+from lookup_pipeline.jobs import enrichment_job, publish_job
+from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger.polling import next_due_at
+from lookup_pipeline.ledger.publications import (
+    PartitionWithNews,
+    note_requested,
+    partitions_with_news,
+    wait_before_next_request,
+)
+from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.settings import PUBLISH_INTERVAL, number
+
+# Seconds between ticks: a lookup takes seconds to minutes, and an idle tick costs milliseconds.
+INTERVAL = 15
+
+# Dagster gives a tick 60 seconds and loses its result after that; a request may take 10. No call
+# begins after this long, which leaves room for the last one and for the runs to be asked for.
+POLL_SECONDS = 30
+
+# Run requests a tick: each takes the daemon a moment, and the rest come at the next tick.
+MAX_REQUESTS = 25
+
+# A run that has said nothing for this long is not waited for: its process was killed.
+_RUN_COUNTS_FOR = timedelta(hours=6)
+
+_UNDER_WAY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+@sensor(
+    name="lookup_status_sensor",
+    job=publish_job,
+    minimum_interval_seconds=INTERVAL,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Asks the provider about lookups in flight (free of charge) and has partitions "
+    "with news published.",
+)
+def lookup_status_sensor(
+    context: SensorEvaluationContext, ledger: LedgerResource, rocketreach: RocketReach
+) -> SensorResult | SkipReason:
+    """Poll what is due, then request `publish_job` for partitions whose files are out of date."""
+    entered = time.monotonic()
+    book = ledger.open()
+    report = _poll(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
+    told = (
+        f"{report.asked} lookups asked about in {report.calls} calls, {report.settled} settled"
+        f"{f', {report.unconfirmed} given up as unconfirmed' if report.unconfirmed else ''}."
+    )
+    if report.calls or report.settled or report.unconfirmed:
+        context.log.info(told)
+    requests = list(_publications(book, context.instance))[:MAX_REQUESTS]
+    if requests:
+        if report.error is not None:
+            context.log.error(f"{report.failed_calls} calls failed: {report.error}")
+        return SensorResult(run_requests=requests)
+    if report.all_failed:
+        # Silence would look like success. Raised only where there is nothing to publish, since a
+        # failed tick loses its run requests.
+        raise RuntimeError(
+            f"Every call to the API failed ({report.calls} of {report.calls}): {report.error}"
+        ) from report.error
+    return SkipReason(f"{told} No partition has news to publish.")
+
+
+def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:
+    with ledger.read() as connection:
+        due_at = next_due_at(connection)
+    if due_at is None or due_at > utc_now():
+        # Nothing to ask: an idle pipeline needs neither key nor network.
+        return expire(ledger)
+    with rocketreach.client() as client:
+        return poll(
+            ledger,
+            client,
+            requests_per_second=rocketreach.rate,
+            deadline=rocketreach.deadline,
+            seconds=seconds,
+        )
+
+
+def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequest]:
+    now = utc_now()
+    with ledger.read() as connection:
+        due = [news for news in partitions_with_news(connection) if _is_due(news, now)]
+    if not due:
+        return
+    under_way = _partitions_under_way(instance, now)
+    chosen = [news for news in due if news.lookup_date not in under_way][:MAX_REQUESTS]
+    if not chosen:
+        return
+    with ledger.write() as connection:
+        note_requested(connection, [news.lookup_date for news in chosen], now)
+    for news in chosen:
+        # The time makes every request a new one: a key that has failed once is blocked for ever.
+        # That it is not asked for too often is the ledger's part.
+        yield RunRequest(
+            run_key=f"{news.lookup_date}/{news.news_version}/{now:%Y%m%dT%H%M%S}",
+            partition_key=news.lookup_date,
+        )
+
+
+def _is_due(news: PartitionWithNews, now: datetime) -> bool:
+    if news.requested_at is not None:
+        return now - news.requested_at >= wait_before_next_request(news.attempts)
+    if news.settled or news.published_at is None:
+        return True
+    return now - news.published_at >= timedelta(seconds=number(PUBLISH_INTERVAL))
+
+
+def _partitions_under_way(instance: DagsterInstance, now: datetime) -> set[str]:
+    """Partitions that a run works on now: it publishes them itself, or is a publication."""
+    records = instance.get_run_records(
+        RunsFilter(statuses=_UNDER_WAY, created_after=now - _RUN_COUNTS_FOR)
+    )
+    ours = (enrichment_job.name, publish_job.name)
+    return {
+        record.dagster_run.tags["dagster/partition"]
+        for record in records
+        if "dagster/partition" in record.dagster_run.tags
+        and (
+            record.dagster_run.job_name in ours
+            # A run that materializes chosen assets, from the UI or by an asset backfill.
+            or record.dagster_run.job_name.startswith("__ASSET_JOB")
+        )
+    }

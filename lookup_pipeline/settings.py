@@ -1,0 +1,92 @@
+"""Configuration: the environment variables, their defaults, and the project's root.
+
+Read when used, never at import, so that definitions load without secrets.
+"""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+API_KEY = "ROCKETREACH_API_KEY"
+BASE_URL = "ROCKETREACH_BASE_URL"
+LOOKUP_TYPE = "ROCKETREACH_LOOKUP_TYPE"
+REQUESTS_PER_SECOND = "ROCKETREACH_REQUESTS_PER_SECOND"
+NAMES_URL = "LOOKUP_PIPELINE_NAMES_URL"
+OUTPUT_URL = "LOOKUP_PIPELINE_OUTPUT_URL"
+LEDGER_URL = "LOOKUP_PIPELINE_LEDGER_URL"
+START_DATE = "LOOKUP_PIPELINE_START_DATE"
+NIGHTLY_HOUR = "LOOKUP_PIPELINE_NIGHTLY_HOUR"
+NIGHTLY_TIMEZONE = "LOOKUP_PIPELINE_NIGHTLY_TIMEZONE"
+PUBLISH_INTERVAL = "LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS"
+DEADLINE_HOURS = "LOOKUP_PIPELINE_DEADLINE_HOURS"
+MIN_MATCH_RATE = "LOOKUP_PIPELINE_MIN_MATCH_RATE"
+
+DEFAULTS = {
+    BASE_URL: "https://api.rocketreach.co/api/v2",
+    LOOKUP_TYPE: "standard",
+    # The provider's own ceiling over all operations of one key.
+    REQUESTS_PER_SECOND: "10",
+    NAMES_URL: "data/names",
+    OUTPUT_URL: "data/output",
+    LEDGER_URL: "sqlite:///data/ledger.db",
+    # The oldest sample file.
+    START_DATE: "2026-01-05",
+    # The day before is complete everywhere but far west of Greenwich, and offices are empty.
+    NIGHTLY_HOUR: "2",
+    NIGHTLY_TIMEZONE: "UTC",
+    # A partition in the making is shown afresh this often; a settled one at once.
+    PUBLISH_INTERVAL: "300",
+    # The provider finishes within minutes; a day outlives its bad days.
+    DEADLINE_HOURS: "24",
+    # Providers of this kind find 40 to 80 of 100 people; below this the file itself is suspect.
+    MIN_MATCH_RATE: "0.3",
+}
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or unusable; the message names it and says what it takes."""
+
+
+def project_root() -> Path:
+    """The checkout's root (the folder of pyproject.toml), else the working directory."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def setting(name: str) -> str:
+    """The value of an environment variable, or its default; blank counts as unset."""
+    return os.environ.get(name, "").strip() or DEFAULTS[name]
+
+
+def number(name: str, given: float | str | None = None, *, at_least: float = 0) -> float:
+    """A numeric setting: `given`, or the environment's, or the default.
+
+    Raises:
+        ConfigurationError: it is not a number, or below `at_least`.
+    """
+    text = setting(name) if given is None else str(given)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not value >= at_least:
+        raise ConfigurationError(
+            f"{name} is {text!r}; it takes a number of {at_least:g} or more"
+            f" (default {DEFAULTS[name]})."
+        )
+    return value
+
+
+def resolve_location(location: str) -> str:
+    """A folder or URL, with a relative local path made absolute from the project's root."""
+    return location if "://" in location else str(project_root() / location)
+
+
+def resolve_database(url: str) -> str:
+    """A database URL, with the relative path of an SQLite file made absolute likewise."""
+    prefix = "sqlite:///"
+    path = url.removeprefix(prefix)
+    if not url.startswith(prefix) or path == ":memory:" or Path(path).is_absolute():
+        return url
+    return f"{prefix}{project_root() / path}"
