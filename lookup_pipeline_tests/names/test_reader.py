@@ -1,0 +1,296 @@
+"""CSV files → usable and rejected rows."""
+
+import csv
+import io
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from upath import UPath
+
+from lookup_pipeline.names.errors import UnreadableFile
+from lookup_pipeline.names.files import NamesFile
+from lookup_pipeline.names.reader import read_names
+from lookup_pipeline_tests.names.helpers import Records, names_file, read
+
+HEADER = "name,current_employer,email,note\n"
+
+
+def test_a_usable_row_has_exactly_the_promised_columns(tmp_path: Path) -> None:
+    usable, rejected = read(tmp_path, HEADER + " Emmy Noether ,Bryn Mawr College,, see file \n")
+    assert rejected == []
+    assert usable == [
+        {
+            "source_file": "2026-01-05.csv",
+            "source_row": 2,
+            "requested_name": "Emmy Noether",
+            "requested_employer": "Bryn Mawr College",
+            "requested_title": None,
+            "requested_linkedin_url": None,
+            "requested_email": None,
+            "requested_npi_number": None,
+            "requested_id": None,
+            "source_columns": {"note": " see file "},
+        }
+    ]
+
+
+def test_a_rejected_row_has_its_place_its_text_and_every_reason(tmp_path: Path) -> None:
+    row = '"Ada  Lovelace",,"foo",'
+    usable, rejected = read(tmp_path, f"{HEADER}{row}\r\n")
+    assert usable == []
+    assert rejected == [
+        {
+            "source_file": "2026-01-05.csv",
+            "source_row": 2,
+            "reasons": ["email 'foo' is not an e-mail address", "a name without an employer"],
+            "raw_row": row,
+        }
+    ]
+
+
+def test_an_invalid_identifier_does_no_harm_where_another_serves(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, HEADER + "Ada,Acme,foo,\n")
+    assert usable[0]["requested_email"] == "foo"
+
+
+def test_blank_values_are_none_and_never_nan(tmp_path: Path) -> None:
+    (batch,) = read_names([names_file(tmp_path, HEADER + "Ada,Acme,  ,\n")])
+    assert batch.usable["requested_email"].dtype == object
+    assert batch.usable["source_row"].dtype == "int64"
+    assert batch.usable["requested_email"][0] is None
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_rows_are_counted_in_physical_lines(tmp_path: Path, ending: str) -> None:
+    lines = ["", "name,company,note", "", 'Ada,Acme,"two', 'lines"', "", "Bob,Acme,", ",,"]
+    usable, rejected = read(tmp_path, ending.join(lines))
+    assert [row["source_row"] for row in usable] == [4, 7]
+    assert usable[0]["source_columns"] == {"note": f"two{ending}lines"}
+    assert [(row["source_row"], row["raw_row"]) for row in rejected] == [(8, ",,")]
+
+
+def test_the_raw_text_of_a_row_over_several_lines_is_whole(tmp_path: Path) -> None:
+    _, rejected = read(tmp_path, 'name,note\nAda,"a\r\n\r\n""b"""\r\n')
+    assert rejected[0]["raw_row"] == 'Ada,"a\r\n\r\n""b"""'
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, b"\xef\xbb\xbfname,company\nKurt G\xc3\xb6del,IAS\n")
+    assert usable[0]["requested_name"] == "Kurt Gödel"
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("EMAIL", "email"),
+        ("E-Mail", "email"),
+        (" linkedin URL ", "linkedin_url"),
+        ("LinkedIn_Url", "linkedin_url"),
+        ("npi-number", "npi_number"),
+        ("ID", "id"),
+        ("Profile Id", "id"),
+        ("Employer", "employer"),
+        ("company", "employer"),
+        ("Company-Name", "employer"),
+        ("CURRENT EMPLOYER", "employer"),
+        ("Title", "title"),
+        ("Name", "name"),
+    ],
+)
+def test_headers_are_known_in_any_case_and_separation(
+    tmp_path: Path, header: str, field: str
+) -> None:
+    other = "profile_id" if field == "email" else "email"
+    value = "7" if other == "profile_id" else "a@example.com"
+    usable, _ = read(tmp_path, f"further,{header},{other}\nx,y,{value}\n")
+    assert usable[0][f"requested_{field}"] == "y"
+    assert usable[0]["source_columns"] == {"further": "x"}
+
+
+def test_of_several_columns_for_the_same_thing_the_first_filled_one_serves(
+    tmp_path: Path,
+) -> None:
+    content = "name,employer,company,employer\nAda,Acme,Other,\nBob, ,Other,\n"
+    usable, _ = read(tmp_path, content)
+    assert [row["requested_employer"] for row in usable] == ["Acme", "Other"]
+    assert usable[0]["source_columns"] == {"company": "Other", "employer_2": ""}
+
+
+def test_first_and_last_name_make_the_name_where_there_is_none(tmp_path: Path) -> None:
+    content = "first_name,Last Name,name,company\nAda,Lovelace,,Acme\nA.,L.,Ada King,Acme\n"
+    usable, _ = read(tmp_path, content)
+    assert [row["requested_name"] for row in usable] == ["Ada Lovelace", "Ada King"]
+    assert [row["source_columns"] for row in usable] == [
+        {},
+        {"first_name": "A.", "Last Name": "L."},
+    ]
+
+
+def test_half_a_name_is_no_name_but_is_not_lost(tmp_path: Path) -> None:
+    content = "first_name,last_name,company,email\nAda,,Acme,\nAda,,Acme,ada@example.com\n"
+    usable, rejected = read(tmp_path, content)
+    assert rejected[0]["reasons"] == ["an employer without a name"]
+    assert usable[0]["requested_name"] is None
+    assert usable[0]["source_columns"] == {"first_name": "Ada", "last_name": ""}
+
+
+def test_further_columns_keep_their_headers_and_never_share_one(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, "email,Note,Note,Note_2,,note, \na@example.com,1,2,3,4,5,6\n")
+    assert usable[0]["source_columns"] == {
+        "Note": "1",
+        "Note_3": "2",
+        "Note_2": "3",
+        "column_5": "4",
+        "note": "5",
+        "column_7": "6",
+    }
+
+
+def test_missing_fields_at_the_end_are_blank(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, HEADER + "Ada,Acme\n")
+    assert usable[0]["requested_email"] is None
+    assert usable[0]["source_columns"] == {"note": ""}
+
+
+def test_too_many_fields_reject_a_row_beside_its_other_reasons(tmp_path: Path) -> None:
+    _, rejected = read(tmp_path, HEADER + "Ada,Acme,,,\nAda,,,,,\n")
+    too_many = "the row has {} fields, the header row 4"
+    assert [row["reasons"] for row in rejected] == [
+        [too_many.format(5)],
+        [too_many.format(6), "a name without an employer"],
+    ]
+
+
+def test_a_stray_quotation_mark_rejects_its_row_and_no_other(tmp_path: Path) -> None:
+    content = HEADER + 'Ada,Acme,,\n"Bob "the" Builder",Acme,,\nEve,Acme,,\n'
+    usable, rejected = read(tmp_path, content)
+    assert [row["requested_name"] for row in usable] == ["Ada", "Eve"]
+    assert rejected[0]["source_row"] == 3
+    assert rejected[0]["raw_row"] == '"Bob "the" Builder",Acme,,'
+    assert "quotation marks" in rejected[0]["reasons"][0]
+
+
+def test_a_long_field_is_read(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, HEADER + f"Ada,Acme,,{'x' * 500_000}\n")
+    assert len(usable[0]["source_columns"]["note"]) == 500_000
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "problem"),
+    [
+        (b"", 1, "no header row"),
+        (b"\n\r\n\n", 1, "no header row"),
+        (b"\xef\xbb\xbf", 1, "no header row"),
+        (b"colour,size\nred,1\n", 1, "no column of the header row is known"),
+        (b"\n,,\n", 2, "no column of the header row is known"),
+        (b'na"me\n', 1, "no column of the header row is known"),
+        (b'"name"x,company\n', 1, "quotation marks do not match"),
+        (b"name,company\nAda,Acme\nJos\xe9,Acme\n", 3, "not UTF-8"),
+        ("name,company\n".encode("utf-16"), 1, "not UTF-8"),
+        (b"name,company\nAda,\0\n", 2, "NUL"),
+        (b'name,company\n\n"Ada,Acme\nBob,Acme\n', 3, "does not end"),
+        (b'name,company\n"Ada,Acme', 2, "does not end"),
+        (b'name,company\n"Ada,Acme\n"Bob",Acme\n', 2, "does not end"),
+        (b'name,company\n"' + b"x\n" * 600_000 + b'",Acme\n', 2, "does not end"),
+        (b"name,company\n" + b"x" * 1_000_001, 2, "1,000,000 characters"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_an_error_that_names_file_line_and_cure(
+    tmp_path: Path, content: bytes, line: int, problem: str
+) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        read(tmp_path, content)
+    error = caught.value
+    assert (error.file, error.line) == ("2026-01-05.csv", line)
+    assert problem in error.problem
+    for part in (error.file, f"line {line}", error.problem, error.cure):
+        assert part in str(error)
+
+
+def test_a_header_row_alone_is_a_file_without_rows(tmp_path: Path) -> None:
+    assert list(read_names([names_file(tmp_path, HEADER)])) == []
+
+
+def test_a_missing_file_is_not_taken_for_an_unreadable_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        list(read_names([NamesFile(UPath(str(tmp_path / "no.csv")), "no.csv")]))
+
+
+def test_batches_are_bounded_and_keep_the_order(tmp_path: Path) -> None:
+    content = HEADER + "".join(f"Person {n},Acme,,\n" for n in range(25))
+    batches = list(read_names([names_file(tmp_path, content)], batch_rows=10))
+    assert [len(batch.usable) for batch in batches] == [10, 10, 5]
+    assert pd.concat([batch.usable for batch in batches])["source_row"].tolist() == [*range(2, 27)]
+
+
+def test_batches_of_no_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch_rows"):
+        list(read_names([names_file(tmp_path, HEADER)], batch_rows=0))
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+written_rows = st.lists(
+    st.lists(cells | st.sampled_from(["Ada", "a@example.com", "7"]), min_size=1, max_size=6)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(written_rows, st.sampled_from(["\n", "\r\n", "\r"]), st.integers(1, 4))
+def test_every_row_that_was_written_is_usable_or_rejected_at_its_line(
+    rows: list[list[str]], ending: str, batch_rows: int
+) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator=ending, quoting=csv.QUOTE_ALL)
+    writer.writerow(["name", "company", "email", "id"])
+    starts, texts = [], []
+    for row in rows:
+        before = out.getvalue()
+        starts.append(_physical_lines(before) + 1)
+        writer.writerow(row)
+        texts.append(out.getvalue()[len(before) :].removesuffix(ending))
+    usable, rejected = _read_text(out.getvalue(), batch_rows)
+    assert sorted(row["source_row"] for row in usable + rejected) == starts
+    by_start = dict(zip(starts, texts, strict=True))
+    assert all(row["raw_row"] == by_start[row["source_row"]] for row in rejected)
+    assert all(row["reasons"] for row in rejected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(st.sampled_from('ab@7,,""\n\r \0é'), max_size=60), st.integers(1, 4))
+def test_any_text_is_an_error_or_rows_none_of_whose_text_is_lost(
+    text: str, batch_rows: int
+) -> None:
+    try:
+        usable, rejected = _read_text("name,company,email,id\n" + text, batch_rows)
+    except UnreadableFile:
+        return
+    rows = usable + rejected
+    assert len({row["source_row"] for row in rows}) == len(rows)
+    raw = "".join(row["raw_row"] for row in rejected)
+    if not usable:
+        assert _without_line_ends(raw) == _without_line_ends(text)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=80))
+def test_any_bytes_are_rows_or_an_unreadable_file_and_nothing_else(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, suppress(UnreadableFile):
+        read(Path(folder), content)
+
+
+def _read_text(text: str, batch_rows: int) -> tuple[Records, Records]:
+    with tempfile.TemporaryDirectory() as folder:
+        return read(Path(folder), text, batch_rows)
+
+
+def _physical_lines(text: str) -> int:
+    return len(io.StringIO(text, newline="").readlines())
+
+
+def _without_line_ends(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "")
