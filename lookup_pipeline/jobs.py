@@ -4,12 +4,10 @@ from dagster import AssetSelection, define_asset_job, in_process_executor
 
 from lookup_pipeline.datasets.columns import DATASETS
 from lookup_pipeline.enrichment.publish import PUBLISHED
-from lookup_pipeline.partitions import DAILY
 
 enrichment_job = define_asset_job(
     "enrichment_job",
     selection=AssetSelection.assets(*[dataset.name for dataset in DATASETS]),
-    partitions_def=DAILY,
     executor_def=in_process_executor,
     description="A date from CSV to Parquet: reads, registers, submits what is new (spends "
     "credits), publishes. Ends while lookups are in flight; the sensor follows them.",
@@ -18,7 +16,6 @@ enrichment_job = define_asset_job(
 publish_job = define_asset_job(
     "publish_job",
     selection=AssetSelection.assets(*[dataset.name for dataset in PUBLISHED]),
-    partitions_def=DAILY,
     executor_def=in_process_executor,
     description="Publishes a date's datasets from the ledger. Spends nothing, sends nothing.",
 )

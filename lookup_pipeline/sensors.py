@@ -123,7 +123,7 @@ def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequ
         # The time makes every request a new one: a key that has failed once is blocked for ever.
         # That it is not asked for too often is the ledger's part.
         yield RunRequest(
-            run_key=f"{news.lookup_date}/{news.news_version}/{now:%Y%m%dT%H%M%S}",
+            run_key=f"{news.lookup_date}/{news.news_version}/{now:%Y%m%dT%H%M%S%f}",
             partition_key=news.lookup_date,
         )
 

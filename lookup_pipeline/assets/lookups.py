@@ -58,7 +58,7 @@ def lookups(
     report = _submit(context, book, rocketreach)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
-        _submitted, credits_spent = count_run(connection, lookup_date, context.run_id)
+        _submitted, credits_spent = count_run(connection, lookup_date, context.run.run_id)
     told: dict[str, Any] = {
         "new_lookups": registered.new_lookups,
         "submitted": report.accepted + report.unconfirmed,
@@ -98,7 +98,7 @@ def _submit(
                 ledger,
                 client,
                 lookup_date,
-                context.run_id,
+                context.run.run_id,
                 rocketreach.policy,
                 progress=_Progress(context),
             )

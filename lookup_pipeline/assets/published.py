@@ -52,7 +52,7 @@ def published_datasets(
     if not publication.replaced:
         context.log.info("A newer publication was there already; its files stay.")
     with book.read() as connection:
-        _submitted, credits_spent = count_run(connection, lookup_date, context.run_id)
+        _submitted, credits_spent = count_run(connection, lookup_date, context.run.run_id)
     counts = PartitionCounts(lookup_date, publication.states, publication.credits)
     told = state_metadata(counts, credits_spent)
     told |= {f"failed_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())}

@@ -6,9 +6,8 @@ there, and what is left over here is finished there.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
 
 from dagster import (
     DagsterInstance,
@@ -59,7 +58,7 @@ def partition_keys(first: str, last: str | None) -> list[str]:
     Raises:
         UnknownPartitionError: one of the two is no partition, or they are in the wrong order.
     """
-    keys = DAILY.get_partition_keys()
+    keys = list(DAILY.get_partition_keys())
     for key in (first, last or first):
         if key not in keys:
             raise UnknownPartitionError(
@@ -176,13 +175,13 @@ def _execute(
     instance: DagsterInstance,
     job: str,
     lookup_date: str,
-    tags: dict[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> ExecuteInProcessResult:
     result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=lookup_date,
         run_config=_QUIET,
-        tags=tags,
+        tags=dict(tags or {}),
         raise_on_error=False,
     )
     if not result.success:

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 
 KEYS = ["source_file", "source_row"]
 
+# Whoever wrote a file anew by other means may have chosen a wider text type.
+_TYPES = pa.schema([pa.field("source_file", pa.string()), pa.field("source_row", pa.int64())])
+
 # Rows named in a message: enough to find the cause.
 _SHOWN = 5
 
@@ -24,7 +27,7 @@ class Accounting:
         rows: rows by dataset.
         missing: keys that stand in `names` and in none of the published datasets.
         surplus: keys that stand in a published dataset and not in `names`.
-        duplicates: keys that stand more than once in the published datasets.
+        duplicates: keys that stand more than once in the published datasets, or in `names`.
         unregistered: keys of `names` without one in `lookups`, and the reverse.
     """
 
@@ -45,7 +48,7 @@ class Accounting:
         found = {
             "in names but nowhere published": self.missing,
             "published but not in names": self.surplus,
-            "published more than once": self.duplicates,
+            "there more than once": self.duplicates,
             "in only one of names and lookups": self.unregistered,
         }
         return "; ".join(
@@ -63,18 +66,17 @@ def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table
         lookups: those of its lookups.
         published: those of each published dataset, by name.
     """
-    union = pa.concat_tables([table.select(KEYS) for table in published.values()])
-    counted = union.group_by(KEYS).aggregate([([], "count_all")])
-    repeated = counted.filter(pc.greater(counted["count_all"], pa.scalar(1)))
+    names, lookups = _key_table(names), _key_table(lookups)
+    union = pa.concat_tables([_key_table(table) for table in published.values()])
     return Accounting(
         rows={
             "names": names.num_rows,
             "lookups": lookups.num_rows,
             **{name: table.num_rows for name, table in published.items()},
         },
-        missing=_difference(names, counted),
-        surplus=_difference(counted, names),
-        duplicates=_keys(repeated),
+        missing=_difference(names, union),
+        surplus=_difference(union, names),
+        duplicates=_repeated(union) + _repeated(names),
         unregistered=_difference(names, lookups) + _difference(lookups, names),
     )
 
@@ -82,9 +84,18 @@ def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table
 def _difference(left: pa.Table, right: pa.Table) -> tuple[str, ...]:
     if not right.num_rows:
         return _keys(left)
-    return _keys(left.select(KEYS).join(right.select(KEYS), keys=KEYS, join_type="left anti"))
+    return _keys(left.join(right, keys=KEYS, join_type="left anti"))
+
+
+def _repeated(table: pa.Table) -> tuple[str, ...]:
+    counted = table.group_by(KEYS).aggregate([([], "count_all")])
+    return _keys(counted.filter(pc.greater(counted["count_all"], pa.scalar(1))))
+
+
+def _key_table(table: pa.Table) -> pa.Table:
+    return table.select(KEYS).cast(_TYPES)
 
 
 def _keys(table: pa.Table) -> tuple[str, ...]:
-    rows = table.select(KEYS).to_pylist()
+    rows = table.to_pylist()
     return tuple(sorted(f"{row['source_file']}:{row['source_row']}" for row in rows))

@@ -7,7 +7,7 @@ the whole state). Silence that the provider asked for with Retry-After is kept p
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from lookup_pipeline.ledger.tables import limits
 
@@ -33,6 +33,13 @@ class Permits:
     blocked: bool = False
 
 
+# Built once: composing a statement costs more than running it.
+_NEXT_AT = select(limits.c.next_at).where(limits.c.name == ALL).with_for_update()
+_BLOCKED_UNTIL = select(limits.c.blocked_until).where(
+    or_(limits.c.name == bindparam("operation"), limits.c.name == ALL)
+)
+
+
 def take(
     connection: Connection, operation: str, wanted: int, per_second: float, now: datetime
 ) -> Permits:
@@ -51,9 +58,7 @@ def take(
     if per_second <= 0 or wanted <= 0:
         return Permits(max(wanted, 0))
     interval = timedelta(seconds=1 / per_second)
-    next_at = connection.scalar(
-        select(limits.c.next_at).where(limits.c.name == ALL).with_for_update()
-    )
+    next_at: datetime | None = connection.scalar(_NEXT_AT)
     earliest = now - SLACK * interval
     start = earliest if next_at is None else max(next_at, earliest)
     if start > now:
@@ -75,9 +80,7 @@ def blocked_until(connection: Connection, operation: str) -> datetime | None:
     return max(
         filter(
             None,
-            connection.scalars(
-                select(limits.c.blocked_until).where(limits.c.name.in_([operation, ALL]))
-            ),
+            connection.scalars(_BLOCKED_UNTIL, {"operation": operation}),
         ),
         default=None,
     )

@@ -1,0 +1,76 @@
+"""A project of its own for each test: folders, ledger, instance, and a simulated API."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, ExecuteInProcessResult
+
+from lookup_pipeline import settings
+from lookup_pipeline.definitions import build_defs
+from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
+from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
+
+DATE = "2026-01-05"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a test works with."""
+
+    folder: Path
+    instance: DagsterInstance
+    sandbox: RunningSandbox
+    resources: dict[str, object]
+
+    @property
+    def ledger(self) -> Ledger:
+        resource = self.resources["ledger"]
+        assert isinstance(resource, LedgerResource)
+        return resource.open()
+
+    def write(self, text: str, date: str = DATE) -> None:
+        (self.folder / "names").mkdir(exist_ok=True)
+        (self.folder / "names" / f"{date}.csv").write_text(text, encoding="utf-8")
+
+    def run(
+        self, job: str = "enrichment_job", date: str = DATE, **resources: object
+    ) -> ExecuteInProcessResult:
+        definitions = build_defs({**self.resources, **resources})
+        return definitions.resolve_job_def(job).execute_in_process(
+            partition_key=date, instance=self.instance, raise_on_error=False
+        )
+
+
+@pytest.fixture(scope="session")
+def simulated_api() -> Iterator[RunningSandbox]:
+    with running_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, simulated_api: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
+    for name in (*settings.DEFAULTS, settings.API_KEY):
+        monkeypatch.delenv(name, raising=False)
+    simulated_api.reset()
+    with DagsterInstance.ephemeral() as instance:
+        yield Project(
+            tmp_path,
+            instance,
+            simulated_api,
+            {
+                "ledger": LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}"),
+                "folders": Folders(
+                    names_url=str(tmp_path / "names"), output_url=str(tmp_path / "output")
+                ),
+                "rocketreach": RocketReach(
+                    api_key=simulated_api.api_key,
+                    base_url=simulated_api.base_url,
+                    requests_per_second=0,
+                ),
+            },
+        )

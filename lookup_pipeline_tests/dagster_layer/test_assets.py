@@ -1,0 +1,259 @@
+"""The assets, run by Dagster in process against the simulated API."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pandas as pd
+import pytest
+from dagster import AssetKey, ExecuteInProcessResult
+
+from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES
+from lookup_pipeline.ledger import State
+from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.counts import count_partitions
+from lookup_pipeline.ledger.submissions import claim, queued_ids
+from lookup_pipeline.resources import RocketReach
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project
+
+CSV = """name,company,crm_id
+Marie Curie,University of Paris,c1
+Emmy Noether,Bryn Mawr College,c2
+Nobody At All,,c3
+"""
+
+
+def error_of(result: ExecuteInProcessResult, step: str) -> str:
+    failures = [event for event in result.all_events if event.is_step_failure]
+    assert [event.step_key for event in failures] == [step]
+    data = failures[0].step_failure_data
+    assert data.user_failure_data is not None
+    return str(data.user_failure_data.description)
+
+
+def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    (event,) = (
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == AssetKey(asset)
+    )
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def checks(result: ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def states(project: Project) -> dict[State, int]:
+    with project.ledger.read() as connection:
+        return {
+            state: rows
+            for state, rows in count_partitions(connection, [DATE])[0].states.items()
+            if rows
+        }
+
+
+def test_one_run_reads_registers_submits_and_publishes(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    result = project.run()
+    assert result.success
+    for dataset in DATASETS:
+        said = metadata(result, dataset.name)
+        assert said["dagster/uri"] == str(
+            project.folder / "output" / dataset.name / f"lookup_date={DATE}" / "part-0.parquet"
+        )
+        assert isinstance(said["seconds"], float)
+    assert metadata(result, "names")["dagster/partition_row_count"] == 2
+    assert metadata(result, "rejected_names")["dagster/partition_row_count"] == 1
+    for name in ("lookups", "profiles"):
+        said = metadata(result, name)
+        assert said["dagster/partition_row_count"] == 2
+        assert said["rows_complete"] == 2
+        assert said["match_rate"] == 1
+        assert said["credits_spent_by_run"] == len(project.sandbox.charges()) == 2
+    assert checks(result) == {
+        "row_accounting": True,
+        "unique_rows": True,
+        "match_rate": True,
+        "known_fields": True,
+        "known_statuses": True,
+    }
+
+
+def test_a_run_ends_green_while_lookups_are_in_flight(project: Project) -> None:
+    project.write(CSV)
+    result = project.run()
+    assert result.success
+    assert metadata(result, "pending_lookups")["dagster/partition_row_count"] == 2
+    assert metadata(result, "profiles")["dagster/partition_row_count"] == 0
+    assert metadata(result, "profiles")["match_rate"] == "nothing settled yet"
+
+
+def test_materializing_again_sends_nothing_and_writes_the_same(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    first = {d.name: pd.read_parquet(project.folder / "output" / d.name) for d in DATASETS}
+    result = project.run()
+    second = {d.name: pd.read_parquet(project.folder / "output" / d.name) for d in DATASETS}
+    assert project.sandbox.requests().by_operation == {"lookup": 2}
+    assert metadata(result, "lookups")["credits_spent_by_run"] == 0
+    for name, frame in first.items():
+        pd.testing.assert_frame_equal(frame, second[name])
+
+
+def test_a_settled_partition_needs_no_key(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    assert project.run(rocketreach=RocketReach()).success
+
+
+def test_a_day_without_a_file_is_an_empty_partition_with_a_warning(project: Project) -> None:
+    result = project.run(rocketreach=RocketReach())
+    assert result.success
+    assert f"There is no {DATE}.csv" in str(metadata(result, "names")["warning"])
+    for dataset in DATASETS:
+        assert metadata(result, dataset.name)["dagster/partition_row_count"] == 0
+        path = project.folder / "output" / dataset.name / f"lookup_date={DATE}" / "part-0.parquet"
+        assert list(pd.read_parquet(path).columns)[: len(dataset.columns)] == dataset.schema.names
+
+
+def test_an_unreadable_file_names_file_line_and_cure_and_changes_nothing(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    before = pd.read_parquet(project.folder / "output" / "names")
+    project.write(CSV + 'Emmy "open,"never closed\n')
+    project.write('name,company\n"never closed,X\n')
+    result = project.run()
+    error = error_of(result, "names_and_rejected_names")
+    assert f"{DATE}.csv, line 2" in error
+    assert "To mend it" in error
+    pd.testing.assert_frame_equal(before, pd.read_parquet(project.folder / "output" / "names"))
+
+
+@pytest.mark.parametrize("key", ["", "   "])
+def test_without_a_key_everything_is_queued_and_the_error_names_variable_and_sandbox(
+    project: Project, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(CSV)
+    monkeypatch.setenv("ROCKETREACH_API_KEY", key)
+    error = error_of(project.run(rocketreach=RocketReach()), "lookups")
+    assert "ROCKETREACH_API_KEY is not set" in error
+    assert "lookup-pipeline sandbox" in error
+    assert states(project) == {State.QUEUED: 2}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cure"),
+    [
+        ("revoked", "check ROCKETREACH_API_KEY"),
+        ("no_credits", "out of credits"),
+        ("forbidden", "check the plan"),
+    ],
+)
+def test_account_trouble_leaves_people_queued_and_a_later_run_goes_on(
+    project: Project, trouble: str, cure: str
+) -> None:
+    project.write(CSV)
+    project.sandbox.change(account_state=trouble, complete_after_polls=0)
+    error = error_of(project.run(), "lookups")
+    assert cure in error
+    assert "stay queued" in error
+    assert states(project) == {State.QUEUED: 2}
+    project.sandbox.change(account_state="ok")
+    assert project.run().success
+    assert states(project) == {State.COMPLETE: 2}
+    assert len(project.sandbox.charges()) == 2
+
+
+def test_quota_is_a_normal_end_with_the_rest_queued(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(plan="essentials", complete_after_polls=0)
+    use_up_the_hour(project)
+    result = project.run()
+    assert result.success
+    said = metadata(result, "lookups")
+    assert said["rows_queued"] == 2
+    assert "limits" in str(said["warning"])
+    waits_until = said["queued_until"]
+    assert isinstance(waits_until, float)
+    # The hour's window began some seven simulated minutes ago.
+    assert 40 * 60 < waits_until - datetime.now(UTC).timestamp() < 60 * 60
+    assert states(project) == {State.QUEUED: 2}
+    # A second run does not even ask: the limiter remembers.
+    before = project.sandbox.requests().total
+    assert project.run().success
+    assert project.sandbox.requests().total == before
+
+
+def use_up_the_hour(project: Project) -> None:
+    """Send the hundred lookups that an hour of the smallest plan allows, fifteen a minute."""
+    with httpx.Client(headers={"Api-Key": project.sandbox.api_key}, trust_env=False) as client:
+        for number in range(100):
+            if number % 15 == 0:
+                project.sandbox.advance(seconds=60)
+            client.get(
+                f"{project.sandbox.base_url}/person/lookup", params={"id": 1_000 + number}
+            ).raise_for_status()
+    project.sandbox.advance(seconds=60)
+
+
+def test_a_row_that_would_be_lost_stops_the_publication(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    assert project.run().success
+    before = pd.read_parquet(project.folder / "output" / PROFILES.name)
+    names = project.folder / "output" / NAMES.name / f"lookup_date={DATE}" / "part-0.parquet"
+    frame = pd.read_parquet(names, columns=["source_file", "source_row"])
+    pd.concat([frame, frame.assign(source_row=99)]).to_parquet(names)
+    result = project.run("publish_job")
+    assert "nothing was published" in error_of(result, "published_datasets")
+    assert checks(result)["row_accounting"] is False
+    pd.testing.assert_frame_equal(
+        before, pd.read_parquet(project.folder / "output" / PROFILES.name)
+    )
+
+
+def test_a_low_match_rate_and_unknown_words_are_warnings(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0, unknown_fields=1, not_found=0)
+    result = project.run()
+    assert result.success
+    assert checks(result)["known_fields"] is False
+    project.sandbox.reset(complete_after_polls=0, not_found=1)
+    project.write(CSV, "2026-01-06")
+    project.write(CSV.replace("Curie", "Joliot").replace("Noether", "Klein"), "2026-01-06")
+    result = project.run(date="2026-01-06")
+    assert result.success
+    assert checks(result)["match_rate"] is False
+
+
+def test_a_status_never_heard_of_is_in_flight_and_reported(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    now = datetime.now(UTC)
+    with project.ledger.write() as connection:
+        record(
+            connection,
+            [
+                Answer(
+                    1,
+                    State.IN_FLIGHT,
+                    api_status="pondering",
+                    next_poll_at=now + timedelta(hours=1),
+                )
+            ],
+            now,
+        )
+        assert claim(connection, queued_ids(connection, DATE, now), "nobody", now) == []
+    result = project.run("publish_job")
+    assert result.success
+    assert checks(result)["known_statuses"] is False
+    pending = pd.read_parquet(project.folder / "output" / "pending_lookups")
+    assert "pondering" in set(pending["api_status"])
+
+
+def test_publishing_before_anything_was_read_says_what_to_do(project: Project) -> None:
+    error = error_of(project.run("publish_job"), "published_datasets")
+    assert "materialize `names` and `lookups`" in error

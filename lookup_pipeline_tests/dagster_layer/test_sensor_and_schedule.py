@@ -1,0 +1,170 @@
+"""The sensor and the schedule, evaluated as the daemon does."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from dagster import (
+    DagsterRunStatus,
+    RunRequest,
+    SensorResult,
+    SkipReason,
+    build_schedule_context,
+    build_sensor_context,
+)
+from dagster._core.test_utils import create_run_for_test
+from sqlalchemy import update
+
+from lookup_pipeline.ledger.publications import partitions_with_news
+from lookup_pipeline.ledger.tables import lookups, partitions
+from lookup_pipeline.resources import RocketReach
+from lookup_pipeline.schedules import nightly_enrichment
+from lookup_pipeline.sensors import lookup_status_sensor
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project
+
+CSV = "name,company\nMarie Curie,University of Paris\nEmmy Noether,Bryn Mawr College\n"
+
+
+def tick(project: Project, **resources: object) -> SensorResult | SkipReason:
+    context = build_sensor_context(
+        instance=project.instance,
+        resources={
+            name: resource
+            for name, resource in {**project.resources, **resources}.items()
+            if name != "folders"
+        },
+    )
+    result = lookup_status_sensor(context)
+    assert isinstance(result, SensorResult | SkipReason)
+    return result
+
+
+def requests(result: SensorResult | SkipReason) -> list[RunRequest]:
+    return list(result.run_requests or ()) if isinstance(result, SensorResult) else []
+
+
+def make_due(project: Project) -> None:
+    with project.ledger.write() as connection:
+        connection.execute(update(lookups).values(next_poll_at=datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+def age_request(project: Project, by: timedelta) -> None:
+    with project.ledger.write() as connection:
+        connection.execute(
+            update(partitions).values(publication_requested_at=datetime.now(UTC) - by)
+        )
+
+
+def test_an_idle_tick_needs_neither_key_nor_network(project: Project) -> None:
+    assert isinstance(tick(project, rocketreach=RocketReach()), SkipReason)
+
+
+def test_lookups_in_flight_are_polled_and_their_partition_published(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    (request,) = requests(tick(project))
+    assert request.partition_key == DATE
+    assert project.sandbox.requests().by_operation["check_status"] == 1
+    assert project.run("publish_job").success
+    assert isinstance(tick(project), SkipReason)
+
+
+def test_a_publication_is_asked_for_once_then_again_after_a_while_under_a_new_key(
+    project: Project,
+) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    (first,) = requests(tick(project))
+    assert requests(tick(project)) == []
+    # The run failed, was lost, or never came to be: the ledger still has news.
+    age_request(project, timedelta(minutes=2))
+    (second,) = requests(tick(project))
+    assert second.partition_key == first.partition_key
+    assert second.run_key != first.run_key
+
+
+@pytest.mark.parametrize("job", ["publish_job", "enrichment_job", "__ASSET_JOB"])
+def test_a_partition_that_a_run_works_on_is_left_alone(project: Project, job: str) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    run = create_run_for_test(
+        project.instance,
+        job_name=job,
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": DATE},
+    )
+    assert requests(tick(project)) == []
+    project.instance.report_run_failed(run)
+    assert len(requests(tick(project))) == 1
+
+
+def test_a_partition_in_the_making_is_published_at_most_every_few_minutes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_seconds=3600)
+    project.run()
+    with project.ledger.write() as connection:
+        connection.execute(update(partitions).values(news_version=partitions.c.news_version + 1))
+    assert requests(tick(project)) == []
+    monkeypatch.setenv("LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS", "0")
+    assert len(requests(tick(project))) == 1
+
+
+def test_a_tick_in_which_every_call_failed_fails_and_the_next_recovers(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    project.sandbox.change(down=True)
+    with pytest.raises(RuntimeError, match="Every call to the API failed"):
+        tick(project)
+    project.sandbox.change(down=False)
+    make_due(project)
+    assert len(requests(tick(project))) == 1
+
+
+def test_a_due_lookup_without_a_key_fails_the_tick_with_the_variable_named(
+    project: Project,
+) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    with pytest.raises(Exception, match="ROCKETREACH_API_KEY is not set"):
+        tick(project, rocketreach=RocketReach())
+
+
+def test_a_restored_ledger_heals_by_itself(project: Project) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    with project.ledger.write() as connection:
+        connection.execute(update(partitions).values(published_version=0))
+    assert len(requests(tick(project))) == 1
+    with project.ledger.read() as connection:
+        assert [news.lookup_date for news in partitions_with_news(connection)] == [DATE]
+
+
+def nightly(at: datetime) -> RunRequest | SkipReason:
+    found = nightly_enrichment(build_schedule_context(scheduled_execution_time=at))
+    assert isinstance(found, RunRequest | SkipReason)
+    return found
+
+
+def test_the_night_asks_for_the_day_before() -> None:
+    found = nightly(datetime(2026, 1, 7, 2, tzinfo=UTC))
+    assert isinstance(found, RunRequest)
+    assert found.partition_key == "2026-01-06"
+
+
+def test_the_night_goes_by_its_own_calendar() -> None:
+    # In Auckland the 7th began while it was still the 6th in UTC.
+    found = nightly(datetime(2026, 1, 7, 2, tzinfo=ZoneInfo("Pacific/Auckland")))
+    assert isinstance(found, RunRequest)
+    assert found.partition_key == "2026-01-06"
+
+
+def test_a_night_before_the_first_partition_is_skipped() -> None:
+    assert isinstance(nightly(datetime(2026, 1, 1, 2, tzinfo=UTC)), SkipReason)
