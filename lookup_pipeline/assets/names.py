@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from dagster import AssetExecutionContext, Failure, MaterializeResult, multi_asset
 
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, warning
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.files import find_files
-from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.resources import Folders
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @multi_asset(
@@ -26,6 +27,9 @@ def names_and_rejected_names(
     context: AssetExecutionContext, folders: Folders
 ) -> Iterator[MaterializeResult[None]]:
     """Read the partition's CSV files; a day without a file is an empty, valid partition."""
+    # pandas takes longer to load than all the rest: only where files are read.
+    from lookup_pipeline.names.reader import read_names  # noqa: PLC0415
+
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
     files = find_files(folders.names, date.fromisoformat(lookup_date))
     with (
@@ -58,5 +62,5 @@ def names_and_rejected_names(
         )
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def _records(frame: "pd.DataFrame") -> list[dict[str, object]]:
     return frame.to_dict("records")  # type: ignore[return-value]

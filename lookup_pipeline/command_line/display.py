@@ -1,6 +1,7 @@
 """What a person sees in the terminal: a live bar and a table at the end."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,8 +12,10 @@ from rich.table import Table
 from lookup_pipeline.ledger import SETTLED, Ledger, State
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 
-# Seconds between looks into the ledger: the eye is not faster, and each look counts rows.
+# Seconds between looks into the ledger: the eye is not faster. A look counts rows, so on large
+# partitions the pause grows with what a look takes, to no more than a twentieth of the time.
 _REFRESH = 0.5
+_REST = 20
 
 _COLUMNS = {
     State.QUEUED: "queued",
@@ -28,7 +31,10 @@ _ALWAYS_SHOWN = frozenset({State.QUEUED, State.IN_FLIGHT, State.COMPLETE, State.
 
 @contextmanager
 def live_bar(console: Console, ledger: Ledger, lookup_dates: Sequence[str]) -> Iterator[None]:
-    """Show how these partitions stand, until the block ends."""
+    """Show how these partitions stand, until the block ends; nothing where nobody watches."""
+    if not console.is_terminal:
+        yield
+        return
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -44,6 +50,7 @@ def live_bar(console: Console, ledger: Ledger, lookup_dates: Sequence[str]) -> I
 
         def refresh() -> None:
             while True:
+                began = time.monotonic()
                 with ledger.read() as connection:
                     counts = count_partitions(connection, lookup_dates)
                 rows = {state: sum(each.states[state] for each in counts) for state in State}
@@ -59,7 +66,7 @@ def live_bar(console: Console, ledger: Ledger, lookup_dates: Sequence[str]) -> I
                             if rows[state] or state in _ALWAYS_SHOWN
                         ),
                     )
-                if done.wait(_REFRESH):
+                if done.wait(max(_REFRESH, _REST * (time.monotonic() - began))):
                     return
 
         watcher = threading.Thread(target=refresh, daemon=True)

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-KEYS = ["source_file", "source_row"]
+from lookup_pipeline.datasets.columns import SOURCE
+
+KEYS = [column.name for column in SOURCE]
 
 # Whoever wrote a file anew by other means may have chosen a wider text type.
-_TYPES = pa.schema([pa.field("source_file", pa.string()), pa.field("source_row", pa.int64())])
+_TYPES = pa.schema([pa.field(column.name, column.type) for column in SOURCE])
 
 # Rows named in a message: enough to find the cause.
 _SHOWN = 5
@@ -88,6 +89,8 @@ def _difference(left: pa.Table, right: pa.Table) -> tuple[str, ...]:
 
 
 def _repeated(table: pa.Table) -> tuple[str, ...]:
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow to load: not with the definitions
+
     counted = table.group_by(KEYS).aggregate([([], "count_all")])
     return _keys(counted.filter(pc.greater(counted["count_all"], pa.scalar(1))))
 

@@ -11,7 +11,7 @@ from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import LedgerRow, rows_of
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
-from lookup_pipeline.names.identity import build_queries
+from lookup_pipeline.names.identity import build_query
 
 # Rows in one transaction: long enough to be fast, short enough that no other writer waits.
 BATCH = 5_000
@@ -38,6 +38,7 @@ def register(
 
     Raises:
         FileNotFoundError: `names` has not been materialized for this partition.
+        ValueError: `names` holds a row that can't be looked up (written by other rules).
     """
     registration, total = Registration(lookup_date), Registered()
     for batch in folder.batches(NAMES, lookup_date, BATCH):
@@ -52,21 +53,24 @@ def register(
 
 
 def _requested_rows(batch: pa.RecordBatch) -> list[RequestedRow]:
-    queries = build_queries(batch.select(list(REQUESTED_NAMES)).to_pandas())
-    rows = zip(batch.to_pylist(), queries["identity"], queries["parameters"], strict=True)
-    return [
-        RequestedRow(
-            row["source_file"],
-            row["source_row"],
-            identity,
-            _json(parameters),
-            _json(
-                {name: row[name] for name in REQUESTED_NAMES}
-                | {"source_columns": dict(row["source_columns"] or ())}
-            ),
+    return [_requested_row(row) for row in batch.to_pylist()]
+
+
+def _requested_row(row: dict[str, Any]) -> RequestedRow:
+    requested = {name: row[name] for name in REQUESTED_NAMES}
+    query = build_query(*requested.values())
+    if query is None:
+        raise ValueError(
+            f"{row['source_file']}, line {row['source_row']}: this row of `names` can't be looked "
+            "up by today's rules. Materialize `names` of this partition again."
         )
-        for row, identity, parameters in rows
-    ]
+    return RequestedRow(
+        row["source_file"],
+        row["source_row"],
+        query.identity,
+        _json(query.parameters),
+        _json({**requested, "source_columns": dict(row["source_columns"] or ())}),
+    )
 
 
 def _json(value: dict[str, Any]) -> str:

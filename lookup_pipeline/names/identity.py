@@ -1,14 +1,12 @@
 """What is asked about a row (its query) and which rows mean the same person (their identity).
 
-The rules live here once: ``build_query`` for one person, ``build_queries`` for a data frame, and
-``rejection_reasons`` for rows about which nothing can be asked.
+The rules live here once: ``build_query`` for what is asked, ``rejection_reasons`` for rows about
+which nothing can be asked.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
-
-import pandas as pd
 
 from lookup_pipeline.names import identifiers
 from lookup_pipeline.names.text import clean, fold
@@ -92,29 +90,13 @@ def build_query(
     Returns:
         The query, or ``None`` when nothing can be asked; ``rejection_reasons`` says why.
     """
-    return _build(Requested(name, employer, title, linkedin_url, email, npi_number, id))
-
-
-def build_queries(frame: pd.DataFrame) -> pd.DataFrame:
-    """Builds the queries of many rows, by the same rules as ``build_query``.
-
-    Args:
-        frame: Has the seven ``requested_*`` columns; missing values are ``None`` or NaN.
-
-    Returns:
-        A frame with the same index and the columns ``identity`` (str) and ``parameters`` (dict),
-        both ``None`` for rows about which nothing can be asked.
-    """
-    columns = [_texts(frame[column]) for column in REQUESTED_COLUMNS]
-    queries = [_build(row) for row in map(Requested._make, zip(*columns, strict=True))]
-    return pd.DataFrame(
-        {
-            "identity": [query and query.identity for query in queries],
-            "parameters": [query and query.parameters for query in queries],
-        },
-        index=frame.index,
-        dtype=object,
-    )
+    requested = Requested(name, employer, title, linkedin_url, email, npi_number, id)
+    strongest = _strongest_identifier(requested)
+    if strongest is None:
+        return _build_from_name(requested)
+    rule, identifier = strongest
+    identity = f"{_RULES_VERSION}:{rule.kind}:{identifier.compared}"
+    return Query(identity, {rule.field: identifier.sent})
 
 
 def rejection_reasons(requested: Requested) -> list[str]:
@@ -135,15 +117,6 @@ def rejection_reasons(requested: Requested) -> list[str]:
     return reasons or ["no id, linkedin_url, email, npi_number, nor a name with an employer"]
 
 
-def _build(requested: Requested) -> Query | None:
-    strongest = _strongest_identifier(requested)
-    if strongest is None:
-        return _build_from_name(requested)
-    rule, identifier = strongest
-    identity = f"{_RULES_VERSION}:{rule.kind}:{identifier.compared}"
-    return Query(identity, {rule.field: identifier.sent})
-
-
 def _strongest_identifier(requested: Requested) -> tuple[_Rule, identifiers.Identifier] | None:
     for rule in _RULES:
         value = getattr(requested, rule.field)
@@ -162,11 +135,6 @@ def _build_from_name(requested: Requested) -> Query | None:
     if title := clean(requested.title or ""):
         parameters["title"] = title
     return Query(identity, parameters)
-
-
-def _texts(column: "pd.Series[str]") -> list[str | None]:
-    """The column's texts; pandas has several values for "missing", and all are ``None`` here."""
-    return [value if isinstance(value, str) else None for value in column.to_list()]
 
 
 def _shortened(value: str) -> str:

@@ -3,18 +3,14 @@
 import sys
 import unicodedata
 from collections.abc import Callable
-from random import Random
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookup_pipeline.names.identity import (
-    REQUESTED_COLUMNS,
     Query,
     Requested,
-    build_queries,
     build_query,
     rejection_reasons,
 )
@@ -230,29 +226,6 @@ def test_asking_again_with_what_is_sent_is_the_same_query(person: Requested) -> 
     sent = {key: str(value) for key, value in query.parameters.items()}
     sent["employer"] = sent.pop("current_employer", "")
     assert build_query(**sent) == query
-
-
-@settings(deadline=None)
-@given(st.lists(people, max_size=8), st.randoms())
-def test_a_frame_gives_the_queries_of_its_rows_in_any_order(
-    rows: list[Requested],
-    random: Random,
-) -> None:
-    frame = pd.DataFrame(rows, columns=list(REQUESTED_COLUMNS), dtype=object)
-    order = [*range(len(rows))]
-    random.shuffle(order)
-    queries = build_queries(frame.iloc[order])
-    assert queries.index.tolist() == order
-    for position, row in enumerate(rows):
-        expected = build_query(*row)
-        assert queries["identity"][position] == (expected and expected.identity)
-        assert queries["parameters"][position] == (expected and expected.parameters)
-
-
-@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
-def test_a_frames_missing_values_are_blank(missing: object) -> None:
-    row = dict.fromkeys(REQUESTED_COLUMNS, missing) | {"requested_email": "a@example.com"}
-    assert build_queries(pd.DataFrame([row]))["identity"].tolist() == ["v1:email:a@example.com"]
 
 
 letters = st.text("abcxyzéüßøłñ'- ", min_size=1, max_size=12).filter(str.strip)

@@ -8,7 +8,7 @@ import pytest
 from upath import UPath
 
 from lookup_pipeline.names.files import find_files
-from lookup_pipeline.names.identity import build_queries
+from lookup_pipeline.names.identity import REQUESTED_COLUMNS, build_query
 from lookup_pipeline.names.reader import NamesBatch, read_names
 
 SAMPLES = UPath(str(Path(__file__).parents[2] / "data" / "names"))
@@ -22,7 +22,10 @@ def batches(*dates: dt.date) -> list[NamesBatch]:
 @pytest.fixture(scope="module")
 def usable() -> pd.DataFrame:
     rows = pd.concat([batch.usable for batch in batches(*DATES)], ignore_index=True)
-    return rows.join(build_queries(rows))
+    queries = [build_query(*row) for row in rows[list(REQUESTED_COLUMNS)].itertuples(index=False)]
+    rows["identity"] = pd.Series([query.identity for query in queries if query])
+    rows["parameters"] = pd.Series([query.parameters for query in queries if query], dtype=object)
+    return rows
 
 
 def test_the_three_dates_hold_one_file_two_files_and_one_file() -> None:
