@@ -35,7 +35,7 @@ docs: $(VENV)/.installed-dev  ## Write docs/data-dictionary.md anew
 benchmark: $(VENV)/.installed-dev  ## Speed, as ratios measured in one run (minutes)
 	$(BIN)/python -m benchmarks.end_to_end
 
-screenshot: $(VENV)/.installed-dev  ## Take docs/assets.png anew (needs Debian's chromium)
+screenshot: $(VENV)/.installed-dev  ## Take docs/asset-graph.png anew (chromium; after make dev)
 	$(BIN)/python docs/take_screenshot.py
 
 lock:  ## Choose versions anew: constraints.txt

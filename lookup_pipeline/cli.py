@@ -2,11 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import click
 from dotenv import dotenv_values
 
+from lookup_pipeline.command_line.errors import WorkFailedError
 from lookup_pipeline.settings import ConfigurationError, project_root
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
@@ -27,9 +30,14 @@ def _load_env() -> None:
     os.environ.update({name: value for name, value in found.items() if value is not None})
 
 
-def _fail(error: Exception) -> None:
-    click.echo(f"Error: {error}", err=True)
-    sys.exit(_ERROR)
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """End with one line and exit code 1 where the configuration, or the work itself, fails."""
+    try:
+        yield
+    except (ConfigurationError, WorkFailedError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_ERROR)
 
 
 @main.command()
@@ -49,40 +57,37 @@ def run(first: datetime, last: datetime | None, timeout: float) -> None:
     Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error.
     """
     _load_env()
-    from rich.console import Console  # noqa: PLC0415 - `--help` should not wait for Dagster
+    with _plain_errors():
+        # Here, so that `--help` does not wait for Dagster, and bad settings are told plainly.
+        from rich.console import Console  # noqa: PLC0415
 
-    from lookup_pipeline.command_line import run as command  # noqa: PLC0415
-    from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
-        open_instance,
-        prepare_home,
-    )
-    from lookup_pipeline.definitions import defs  # noqa: PLC0415
-
-    try:
-        dates = command.partition_keys(
-            first.date().isoformat(), last.date().isoformat() if last else None
+        from lookup_pipeline.command_line import run as command  # noqa: PLC0415
+        from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
+            open_instance,
+            prepare_home,
         )
-    except command.UnknownPartitionError as error:
-        raise click.UsageError(str(error)) from error
-    prepare_home()
-    try:
+        from lookup_pipeline.definitions import defs  # noqa: PLC0415
+
+        try:
+            dates = command.partition_keys(
+                first.date().isoformat(), last.date().isoformat() if last else None
+            )
+        except command.UnknownPartitionError as error:
+            raise click.UsageError(str(error)) from error
+        prepare_home()
         with open_instance() as instance:
             sys.exit(command.run(Console(), defs, instance, dates, timeout))
-    except (command.RunFailedError, ConfigurationError) as error:
-        _fail(error)
 
 
 @main.command()
 def demo() -> None:
     """Enrich the sample data against the simulated API; nothing to configure, nothing spent."""
-    from rich.console import Console  # noqa: PLC0415
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
 
-    from lookup_pipeline.command_line.demo import demo as command  # noqa: PLC0415
+        from lookup_pipeline.command_line.demo import demo as command  # noqa: PLC0415
 
-    try:
         sys.exit(command(Console()))
-    except ConfigurationError as error:
-        _fail(error)
 
 
 @main.command()
@@ -91,14 +96,12 @@ def demo() -> None:
 def status(date: datetime | None, *, as_json: bool) -> None:
     """Show what is queued, in flight, complete and failed, and what credits and limits are left."""
     _load_env()
-    from rich.console import Console  # noqa: PLC0415
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
 
-    from lookup_pipeline.command_line.status import status as command  # noqa: PLC0415
+        from lookup_pipeline.command_line.status import status as command  # noqa: PLC0415
 
-    try:
         command(Console(), date.date().isoformat() if date else None, as_json=as_json)
-    except ConfigurationError as error:
-        _fail(error)
 
 
 def _add_sandbox() -> None:

@@ -16,8 +16,9 @@ from upath import UPath
 from lookup_pipeline import settings
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.submit import SubmissionPolicy
-from lookup_pipeline.ledger import Ledger, open_ledger
-from lookup_pipeline.rocketreach import RocketReachClient
+from lookup_pipeline.ledger import Ledger, LedgerError, open_ledger
+from lookup_pipeline.rocketreach import LOOKUP_TYPES, RocketReachClient
+from lookup_pipeline.rocketreach.client import is_http_url
 from lookup_pipeline.settings import ConfigurationError
 
 
@@ -29,8 +30,16 @@ class LedgerResource(ConfigurableResource[Ledger]):
     )
 
     def open(self) -> Ledger:
-        """The open ledger, one a process and URL: opening costs more than a sensor's tick."""
-        return _open(settings.resolve_database(self.url or settings.setting(settings.LEDGER_URL)))
+        """The open ledger, one a process and URL: opening costs more than a sensor's tick.
+
+        Raises:
+            ConfigurationError: its URL can't be used.
+        """
+        url = settings.resolve_database(self.url or settings.setting(settings.LEDGER_URL))
+        try:
+            return _open(url)
+        except LedgerError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 _open = cache(open_ledger)
@@ -87,6 +96,7 @@ class RocketReach(ConfigurableResource[None]):
 
         Raises:
             ConfigurationError: there is no key, or the address is not one.
+            RocketReachError: the key can't be one.
         """
         key = (self.api_key or EnvVar(settings.API_KEY).get_value() or "").strip()
         if not key:
@@ -96,13 +106,8 @@ class RocketReach(ConfigurableResource[None]):
                 "start the simulated API with `lookup-pipeline sandbox` and set the two variables "
                 "it prints. Nothing was sent; everything stays queued."
             )
-        if not key.isascii() or not key.isprintable():
-            raise ConfigurationError(
-                f"{settings.API_KEY} holds characters that no key has (a line break, or letters "
-                "beyond ASCII): copy it again."
-            )
         base_url = self.base_url or settings.setting(settings.BASE_URL)
-        if not base_url.startswith(("http://", "https://")):
+        if not is_http_url(base_url):
             raise ConfigurationError(
                 f"{settings.BASE_URL} is {base_url!r}; it takes a URL that ends in /api/v2."
             )
@@ -121,9 +126,19 @@ class RocketReach(ConfigurableResource[None]):
 
     @property
     def policy(self) -> SubmissionPolicy:
-        """What a submission has to keep to."""
+        """What a submission has to keep to.
+
+        Raises:
+            ConfigurationError: the kind of credit is none, or a number is not one.
+        """
+        lookup_type = self.lookup_type or settings.setting(settings.LOOKUP_TYPE)
+        if lookup_type not in LOOKUP_TYPES:
+            raise ConfigurationError(
+                f"{settings.LOOKUP_TYPE} is {lookup_type!r}; it takes one of "
+                f"{', '.join(LOOKUP_TYPES)}."
+            )
         return SubmissionPolicy(
-            lookup_type=self.lookup_type or settings.setting(settings.LOOKUP_TYPE),
+            lookup_type=lookup_type,
             requests_per_second=self.rate,
             deadline=self.deadline,
         )

@@ -23,6 +23,7 @@ from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import count_partitions, count_run
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
+from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import ConfigurationError
 
 POOL = "rocketreach"
@@ -33,7 +34,7 @@ _PROGRESS_EVERY = 5
 
 
 @multi_asset(
-    specs=[asset_spec(LOOKUPS, group="lookups", kinds={"rocketreach", "parquet"}, deps=[NAMES])],
+    specs=[asset_spec(LOOKUPS, kinds={"rocketreach", "parquet"}, deps=[NAMES])],
     name="lookups",
     description=LOOKUPS.description,
     pool=POOL,
@@ -102,7 +103,7 @@ def _submit(
                 rocketreach.policy,
                 progress=_Progress(context),
             )
-    except (SubmissionStoppedError, ConfigurationError) as error:
+    except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
         with ledger.read() as connection:
             (counts,) = count_partitions(connection, [lookup_date])
         queued = counts.states[State.QUEUED]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @multi_asset(
     specs=[
-        asset_spec(NAMES, group="input", kinds={"csv", "pandas", "parquet"}),
-        asset_spec(REJECTED_NAMES, group="input", kinds={"csv", "pandas", "parquet"}),
+        asset_spec(NAMES, kinds={"csv", "pandas", "parquet"}),
+        asset_spec(REJECTED_NAMES, kinds={"csv", "pandas", "parquet"}),
     ],
     description="Reads a date's CSV files: usable rows to `names`, the others to `rejected_names`.",
 )

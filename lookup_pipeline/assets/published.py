@@ -25,10 +25,7 @@ from lookup_pipeline.settings import MIN_MATCH_RATE, number
 
 
 @multi_asset(
-    specs=[
-        asset_spec(dataset, group="published", kinds={"parquet"}, deps=[LOOKUPS])
-        for dataset in PUBLISHED
-    ],
+    specs=[asset_spec(dataset, kinds={"parquet"}, deps=[LOOKUPS]) for dataset in PUBLISHED],
     check_specs=CHECKS,
     description="Writes the three published datasets together, from one snapshot of the ledger.",
 )

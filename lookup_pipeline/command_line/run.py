@@ -19,6 +19,7 @@ from dagster import (
 from rich.console import Console
 
 from lookup_pipeline.command_line.display import counts_table, live_bar
+from lookup_pipeline.command_line.errors import WorkFailedError
 from lookup_pipeline.datasets.columns import PROFILES
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
@@ -46,10 +47,6 @@ class ExitCode(IntEnum):
 
 class UnknownPartitionError(Exception):
     """A date that is no partition; the message says which are."""
-
-
-class RunFailedError(Exception):
-    """A Dagster run failed; the message is its error."""
 
 
 def partition_keys(first: str, last: str | None) -> list[str]:
@@ -88,7 +85,7 @@ def run(
         timeout: seconds after which the rest is left for another time.
 
     Raises:
-        RunFailedError: a run failed; nothing is lost, run it again once the cause is mended.
+        WorkFailedError: a run failed.
     """
     end = time.monotonic() + timeout
     # The sensor's lines would tear the bar apart as well; its errors are raised.
@@ -185,7 +182,7 @@ def _execute(
         raise_on_error=False,
     )
     if not result.success:
-        raise RunFailedError(f"{job} of {lookup_date} failed: {_first_error(result)}")
+        raise WorkFailedError(f"{job} of {lookup_date} failed: {_first_error(result)}")
     return result
 
 

@@ -23,7 +23,8 @@ MAX_SERVER_ERRORS = 3
 
 # Back-off between tries where the provider names no time: doubling, jittered, capped.
 FIRST_RETRY = timedelta(seconds=1)
-SLOWEST_RETRY = timedelta(seconds=60)
+# Short: an outage of minutes ends the run (submit.PATIENCE) rather than keep it waiting.
+SLOWEST_RETRY = timedelta(seconds=5)
 
 
 def next_poll_at(submitted_at: datetime, now: datetime) -> datetime:
@@ -96,7 +97,13 @@ def from_lookup(
 
 
 def from_error(
-    claim: Claim, owner: str, error: RocketReachError, tries: int, now: datetime
+    claim: Claim,
+    owner: str,
+    error: RocketReachError,
+    now: datetime,
+    *,
+    tries: int,
+    others_succeed: bool,
 ) -> Answer:
     """What a failed submission means for its lookup.
 
@@ -104,8 +111,10 @@ def from_error(
         claim: the lookup that was sent.
         owner: who sent it.
         error: classified.
-        tries: failures in a row so far, this one included: sets the back-off.
         now: the current time.
+        tries: failures in a row so far, this one included: sets the back-off.
+        others_succeed: whether the provider has answered anyone of late. While it has not, a 500
+            is an outage, not this person's fault, and does not count as an attempt.
     """
     retry = Answer(
         claim.lookup_id,
@@ -120,6 +129,8 @@ def from_error(
         case ErrorClass.NOT_PROCESSED:
             wait = error.retry_after or retry_delay(tries)
             return replace(retry, not_processed=True, not_before=now + wait)
+        case ErrorClass.RETRYABLE if not others_succeed:
+            return replace(retry, not_processed=True, not_before=now + retry_delay(tries))
         case ErrorClass.RETRYABLE if claim.attempts < MAX_SERVER_ERRORS:
             return replace(retry, not_before=now + retry_delay(claim.attempts))
         case ErrorClass.RETRYABLE:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from lookup_pipeline.enrichment.outcomes import Clock, from_status, in_flight
 from lookup_pipeline.ledger import SETTLED, Ledger, limits
 from lookup_pipeline.ledger.answers import Answer, record
-from lookup_pipeline.ledger.polling import DueLookup, claim_due, expire_deadlines
+from lookup_pipeline.ledger.polling import DueLookup, claim_due, expire_deadlines, next_due_at
 from lookup_pipeline.ledger.submissions import expire_leases
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
@@ -82,7 +82,7 @@ def poll(
     end = time.monotonic() + seconds
     report = expire(ledger, clock=clock)
     failures = 0
-    while time.monotonic() < end and failures < PATIENCE:
+    while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
         permits, due = _claim(ledger, requests_per_second, clock())
         if permits.granted and due:
             try:
@@ -98,7 +98,7 @@ def poll(
             else:
                 failures = 0
                 report = _answered(report, _record(ledger, due, statuses, clock(), deadline))
-        elif permits.granted or permits.blocked:
+        elif permits.granted or permits.blocked or permits.wait.total_seconds() > left:
             break
         else:
             time.sleep(permits.wait.total_seconds())
@@ -109,6 +109,10 @@ def _claim(
     ledger: Ledger, requests_per_second: float, now: datetime
 ) -> tuple[limits.Permits, list[DueLookup]]:
     with ledger.write() as connection:
+        due_at = next_due_at(connection)
+        if due_at is None or due_at > now:
+            # Nothing to ask takes no leave away from whoever has something to send.
+            return limits.Permits(1), []
         permits = limits.take(connection, OPERATION, 1, requests_per_second, now)
         return permits, claim_due(connection, MAX_IDS, now) if permits.granted else []
 

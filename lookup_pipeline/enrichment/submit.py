@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy import Connection
 
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.ledger import Ledger, State, limits
@@ -44,6 +45,10 @@ OPERATION = "lookup"
 # A run waits this long for a window of the plan to open (the shortest lasts a minute); for a
 # longer one it ends, the rest queued.
 LONGEST_WAIT = timedelta(seconds=90)
+
+# After a 429 that names no time: the shortest window of the provider's plans is a minute, the
+# shortest of its limits a second.
+_UNNAMED_SILENCE = timedelta(seconds=5)
 
 # Failures in a row, without one success, after which the API counts as down: more would try the
 # patience of an operator, and put the same people at risk again and again.
@@ -173,6 +178,7 @@ class _Submission:
         self._in_air = 0
         self._ids: deque[int] = deque()
         self._failures = 0
+        self._successes = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
         self.report = SubmissionReport()
 
@@ -244,8 +250,8 @@ class _Submission:
         with self._ledger.write() as connection:
             record(connection, self._answers(finished, now), now)
             for _claim, result in finished:
-                if isinstance(result, RocketReachError) and result.retry_after is not None:
-                    limits.block(connection, OPERATION, now + result.retry_after)
+                if isinstance(result, RocketReachError):
+                    self._keep_silent(connection, result, now)
             if self._stopped_by is not None or self.report.waits_until is not None:
                 return [], None
             if not self._ids:
@@ -262,6 +268,12 @@ class _Submission:
             claims = claim(connection, wanted, self._owner, now)
             all_busy = self._in_air + len(claims) >= WORKERS
             return claims, None if all_busy else timedelta(0)
+
+    def _keep_silent(self, connection: Connection, error: RocketReachError, now: datetime) -> None:
+        if error.retry_after is not None:
+            limits.block(connection, OPERATION, now + error.retry_after)
+        elif error.status == 429:
+            limits.block(connection, OPERATION, now + _UNNAMED_SILENCE)
 
     def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""
@@ -280,10 +292,18 @@ class _Submission:
     ) -> Answer:
         if isinstance(result, LookupAnswer):
             self._failures = 0
+            self._successes += 1
             answer = from_lookup(each, self._owner, result, now, self._policy.deadline)
         else:
             self._note_trouble(result)
-            answer = from_error(each, self._owner, result, max(self._failures, 1), now)
+            answer = from_error(
+                each,
+                self._owner,
+                result,
+                now,
+                tries=max(self._failures, 1),
+                others_succeed=self._successes > 0,
+            )
         self._count(answer)
         return answer
 
@@ -293,8 +313,8 @@ class _Submission:
             return
         if error.error_class is ErrorClass.ACCOUNT:
             self._stopped_by = ("The account is in trouble", error)
-        # A refusal by the limits is no failure: the limiter waits it out.
-        elif error.status != 429:
+        # Being asked for patience is no failure: the limiter waits it out.
+        elif error.status != 429 and error.retry_after is None:
             self._failures += 1
             if self._failures >= PATIENCE:
                 self._stopped_by = (f"The API failed {self._failures} times in a row", error)

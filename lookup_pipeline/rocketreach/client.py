@@ -11,6 +11,8 @@ import httpx
 import msgspec
 
 from lookup_pipeline.rocketreach.errors import (
+    ErrorClass,
+    RocketReachError,
     from_response,
     from_transport,
     from_undecodable,
@@ -23,6 +25,9 @@ from lookup_pipeline.rocketreach.models import (
     decode_lookup,
     decode_statuses,
 )
+
+LOOKUP_TYPES = ("standard", "premium", "phone", "enrich", "bulk")
+"""The kinds of credit that a lookup may use."""
 
 MAX_IDS = 100
 """Profile ids that one status call may carry (the provider's limit)."""
@@ -41,11 +46,23 @@ _KEEP_ALIVE_SECONDS = 4
 _T = TypeVar("_T")
 
 
+def is_http_url(url: str) -> bool:
+    """Whether requests can be sent below this address."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in {"http", "https"} and bool(parsed.host)
+
+
 class RocketReachClient:
     """The API, for use from several threads: each gets a connection of its own.
 
     httpx searches its pool for every request and slows down as the pool grows, so one client a
     thread, with a single connection, is both the fastest and the simplest arrangement.
+
+    Raises:
+        RocketReachError: the key can't be one.
     """
 
     def __init__(
@@ -55,7 +72,15 @@ class RocketReachClient:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        if not api_key.isascii() or not api_key.isprintable():
+            # httpx would quote it in its own error.
+            raise RocketReachError(
+                ErrorClass.ACCOUNT,
+                "the API key holds characters that no key has (a line break, or letters beyond "
+                "ASCII): check ROCKETREACH_API_KEY",
+            )
         self._base_url = base_url.rstrip("/")
+        self._key = api_key
         self._headers = httpx.Headers(
             {
                 "Api-Key": api_key,
@@ -132,23 +157,23 @@ class RocketReachClient:
     ) -> tuple[_T, httpx.Headers]:
         # A request made here rather than by `client.get`, which merges settings that never differ:
         # a third less work for each lookup.
-        request = httpx.Request(
-            "GET",
-            f"{self._base_url}{path}?{urlencode(query, doseq=True)}",
-            headers=self._headers,
-            extensions={"timeout": timeout.as_dict()},
-        )
         try:
+            request = httpx.Request(
+                "GET",
+                f"{self._base_url}{path}?{urlencode(query, doseq=True)}",
+                headers=self._headers,
+                extensions={"timeout": timeout.as_dict()},
+            )
             response = self._client().send(request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The cause is left out on purpose: its text holds the URL, and that the person.
             raise from_transport(error) from None
-        failure = from_response(response, self._clock())
+        failure = from_response(response, self._clock(), secret=self._key)
         if failure is not None:
             raise failure
         try:
             return decode(response.content), response.headers
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise from_undecodable(response, error) from None
 
     def _client(self) -> httpx.Client:

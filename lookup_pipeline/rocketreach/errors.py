@@ -3,6 +3,7 @@
 All the rest of the project branches on `ErrorClass` and on nothing else.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -26,13 +27,18 @@ class ErrorClass(Enum):
     """Nothing will work until the account is mended: 401, 402, 403."""
 
 
+_CONTACT_DATA = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+|\+?\d[\d\s().-]{6,}\d")
+
+
 class RocketReachError(Exception):
     """A request that did not bring an answer.
 
     Attributes:
         error_class: what follows from it.
         status: the HTTP status, if there was an answer.
-        reason: the provider's words, or ours; never a key, never contact data.
+        reason: the provider's words, or ours; never a key. The error's own text is the same
+            without e-mail addresses and phone numbers, which the provider may repeat: it goes to
+            logs.
         retry_after: how long the provider wants silence, if it said so.
     """
 
@@ -44,7 +50,8 @@ class RocketReachError(Exception):
         status: int | None = None,
         retry_after: timedelta | None = None,
     ) -> None:
-        super().__init__(reason if status is None else f"HTTP {status}: {reason}")
+        text = _CONTACT_DATA.sub("…", reason)
+        super().__init__(text if status is None else f"HTTP {status}: {text}")
         self.error_class = error_class
         self.reason = reason
         self.status = status
@@ -72,30 +79,43 @@ _ACCOUNT_CURES = {
 
 # The connection was never made, or no request ever left: none was free, or it was refused here.
 _NEVER_SENT = (
-    httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
 )
 
 
-def from_response(response: httpx.Response, now: datetime) -> RocketReachError | None:
-    """The error an answer stands for; None for a 2xx."""
+def from_response(
+    response: httpx.Response, now: datetime, *, secret: str
+) -> RocketReachError | None:
+    """The error an answer stands for; None for a 2xx.
+
+    Args:
+        response: the answer, read.
+        now: the current time, for a `Retry-After` that is a date.
+        secret: the API key, masked wherever the provider repeats it.
+    """
     status = response.status_code
     if response.is_success:
         return None
     # The provider's own 404 is JSON and is about the person; any other one, or a redirect, means
     # that something else answers at this address.
-    if status < 400 or (status == 404 and not _is_json(response)):
+    if status < 400 or (status == 404 and _json(response) is _NOT_JSON):
         return RocketReachError(
             ErrorClass.ACCOUNT,
             "what answers is not the API: check ROCKETREACH_BASE_URL, which ends in /api/v2",
             status=status,
         )
+    body = _json(response)
+    if status == 400 and isinstance(body, dict) and set(body) == {"lookup_type"}:
+        return RocketReachError(
+            ErrorClass.ACCOUNT,
+            f"{_reason(response, body, secret)}: check ROCKETREACH_LOOKUP_TYPE",
+            status=status,
+        )
     unlisted = ErrorClass.QUERY if status < 500 else ErrorClass.AMBIGUOUS
-    reason = _reason(response)
+    reason = _reason(response, body, secret)
     if status in _ACCOUNT_CURES:
         reason = f"{reason} {_ACCOUNT_CURES[status]}"
     return RocketReachError(
@@ -106,19 +126,25 @@ def from_response(response: httpx.Response, now: datetime) -> RocketReachError |
     )
 
 
-def from_transport(error: httpx.HTTPError) -> RocketReachError:
+def from_transport(error: httpx.HTTPError | httpx.InvalidURL) -> RocketReachError:
     """The error that a failed request stands for: what matters is whether it may have left."""
     kind = type(error).__name__
-    if isinstance(error, _NEVER_SENT):
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return RocketReachError(
-            ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind}: {error})"
+            ErrorClass.ACCOUNT,
+            "the API's address is no URL: check ROCKETREACH_BASE_URL, which ends in /api/v2",
         )
+    if isinstance(error, httpx.ConnectError):
+        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to the API ({error})")
+    if isinstance(error, _NEVER_SENT):
+        # Its text is left out: it may quote a header, and a header holds the key.
+        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind})")
     return RocketReachError(
         ErrorClass.AMBIGUOUS, f"the connection failed before the answer was complete ({kind})"
     )
 
 
-def from_undecodable(response: httpx.Response, error: msgspec.DecodeError) -> RocketReachError:
+def from_undecodable(response: httpx.Response, error: Exception) -> RocketReachError:
     """The error that a 200 with an unusable body stands for: it may well have been charged."""
     kind = response.headers.get("Content-Type", "no content type")
     return RocketReachError(
@@ -146,31 +172,34 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
     return timedelta(seconds=seconds)
 
 
-def _is_json(response: httpx.Response) -> bool:
+_NOT_JSON = object()
+
+
+def _json(response: httpx.Response) -> object:
     try:
-        msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
-        return False
-    return True
+        return msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, RecursionError):
+        return _NOT_JSON
 
 
 # A reason is for a person to read: enough for a sentence, not for a gateway's HTML page.
 _REASON_LENGTH = 300
 
 
-def _reason(response: httpx.Response) -> str:
+def _reason(response: httpx.Response, body: object, secret: str) -> str:
+    return _words(response, body).replace(secret, "…")[:_REASON_LENGTH]
+
+
+def _words(response: httpx.Response, body: object) -> str:
     """The provider's words, whichever of its shapes they come in."""
-    try:
-        body = msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
+    if body is _NOT_JSON:
         return f"{response.reason_phrase} (the answer is not JSON)"
     if not isinstance(body, dict) or not body:
         return response.reason_phrase
     for key in ("detail", "error", "message"):
         if body.get(key):
-            return str(body[key])[:_REASON_LENGTH]
-    fields = (
+            return str(body[key])
+    return ", ".join(
         f"{field}: {'; '.join(map(str, said)) if isinstance(said, list) else said}"
         for field, said in body.items()
     )
-    return ", ".join(fields)[:_REASON_LENGTH]

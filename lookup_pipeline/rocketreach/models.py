@@ -6,7 +6,9 @@ are kept as they came and decoded once, when they are published.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -21,7 +23,8 @@ KNOWN_STATUSES = frozenset(
 class ProfileHead(msgspec.Struct):
     """The part of a profile object that says where its lookup stands."""
 
-    id: int | None = None
+    # As wide as the ledger's column and the published one.
+    id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     status: str | None = None
     emails: list[msgspec.Raw] | None = None
     phones: list[msgspec.Raw] | None = None
@@ -117,10 +120,17 @@ def decode_lookup(body: bytes) -> StatusAnswer:
 def decode_statuses(body: bytes) -> Sequence[StatusAnswer]:
     """The status call's answer: any number of profile objects.
 
+    An entry that can't be read is left out, like an id that the provider does not know: it must
+    not hide the others, and its lookup is asked about again.
+
     Raises:
-        msgspec.DecodeError: it is not JSON, or not of that shape.
+        msgspec.DecodeError: it is not JSON, or not a list.
     """
-    return [_status(entry) for entry in split(body)]
+    answers = []
+    for entry in split(body):
+        with suppress(msgspec.DecodeError, RecursionError):
+            answers.append(_status(entry))
+    return answers
 
 
 def split(body: bytes) -> list[msgspec.Raw]:
@@ -131,4 +141,7 @@ def split(body: bytes) -> list[msgspec.Raw]:
 def _status(entry: msgspec.Raw) -> StatusAnswer:
     payload = bytes(entry)
     head = _head.decode(payload)
+    if head.status == COMPLETE:
+        # It will be published: what can't be decoded whole must not be taken for complete.
+        msgspec.json.decode(payload)
     return StatusAnswer(head.id, head.status or "", head.has_contact_data, payload)

@@ -15,14 +15,14 @@ from lookup_pipeline.definitions import defs
 
 ROOT = Path(__file__).parents[2]
 
-# asset: (group, kinds, what it depends on)
+# asset: (kinds, what it depends on)
 ASSETS = {
-    "names": ("input", {"csv", "pandas", "parquet"}, set()),
-    "rejected_names": ("input", {"csv", "pandas", "parquet"}, set()),
-    "lookups": ("lookups", {"rocketreach", "parquet"}, {"names"}),
-    "profiles": ("published", {"parquet"}, {"lookups"}),
-    "failed_lookups": ("published", {"parquet"}, {"lookups"}),
-    "pending_lookups": ("published", {"parquet"}, {"lookups"}),
+    "names": ({"csv", "pandas", "parquet"}, set()),
+    "rejected_names": ({"csv", "pandas", "parquet"}, set()),
+    "lookups": ({"rocketreach", "parquet"}, {"names"}),
+    "profiles": ({"parquet"}, {"lookups"}),
+    "failed_lookups": ({"parquet"}, {"lookups"}),
+    "pending_lookups": ({"parquet"}, {"lookups"}),
 }
 
 
@@ -30,7 +30,6 @@ def test_the_assets_are_those_of_the_contract() -> None:
     graph = defs.resolve_asset_graph()
     found = {
         key.to_user_string(): (
-            graph.get(key).group_name,
             set(graph.get(key).kinds),
             {parent.to_user_string() for parent in graph.get(key).parent_keys},
         )
@@ -45,6 +44,7 @@ def test_every_asset_tells_what_it_is(name: str) -> None:
     dataset = next(dataset for dataset in DATASETS if dataset.name == name)
     schema = node.metadata["dagster/column_schema"]
     assert node.description
+    assert node.group_name == "lookup_pipeline"
     assert list(node.owners) == ["team:data-engineering"]
     assert isinstance(schema, TableSchema)
     assert [column.name for column in schema.columns] == dataset.schema.names

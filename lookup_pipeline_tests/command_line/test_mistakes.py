@@ -1,0 +1,119 @@
+"""Mistakes of setting up: each ends in one message that names the cause and the cure."""
+
+import pytest
+
+from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline_tests.command_line.workplace import DAY, Command, Workplace, told
+
+PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(4)]
+
+
+def assert_one_message(done: Command) -> None:
+    assert done.returncode == 1, told(done)
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in told(done)
+
+
+def test_no_key_is_said_with_the_variable_and_the_sandbox_and_status_still_shows_partitions(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY=" ")
+    assert_one_message(done)
+    assert "ROCKETREACH_API_KEY is not set" in done.stderr
+    assert "lookup-pipeline sandbox" in done.stderr
+    assert "4 rows stay queued" in done.stderr
+    assert sandbox.requests().total == 0
+
+    shown = workplace.run("status", "--date", DAY, ROCKETREACH_API_KEY="")
+    assert shown.returncode == 0
+    line = next(line for line in shown.stdout.splitlines() if DAY in line)
+    # Date, rows, queued, in flight, complete, failed.
+    assert [cell.strip() for cell in line.split("│")[1:7]] == [DAY, "4", "4", "0", "0", "0"]
+    assert "ROCKETREACH_API_KEY is not set" in shown.stdout
+
+
+def test_a_wrong_key_is_said_with_cause_and_cure_and_stands_nowhere(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    key = "wr0ng-k3y-nobody-may-read"
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY=key)
+    assert_one_message(done)
+    assert "HTTP 401: Invalid API key." in done.stderr
+    assert "check ROCKETREACH_API_KEY" in done.stderr
+    assert "4 rows stay queued" in done.stderr
+    assert key not in told(done)
+    assert workplace.files_that_tell("HTTP 401") != [], "the instance does hold the failure"
+    assert workplace.files_that_tell(key) == []
+    for word in ("Byron", sandbox.api_key):
+        assert word not in told(done)
+        assert workplace.files_that_tell(word) == []
+
+    status = workplace.status(ROCKETREACH_API_KEY=key)
+    assert [partition["queued"] for partition in status["partitions"]] == [4]
+    assert "401" in status["account_error"]
+    assert key not in str(status)
+
+
+def test_a_broken_file_is_named_with_its_line_and_the_cure_and_changes_nothing(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE)
+    earlier = workplace.root / "output" / "names" / f"lookup_date={DAY}" / "part-0.parquet"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"what was read the last time")
+    path = workplace.names / f"{DAY}.csv"
+    path.write_bytes(path.read_bytes() + b'New One,Elsewhere,\nZo\xeb Secretname,"Caf\xe9",\n')
+    done = workplace.run("run", "--date", DAY)
+    assert_one_message(done)
+    assert f"{DAY}.csv, line 7: " in done.stderr
+    assert "To mend it: " in done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert "Secretname" not in told(done)
+    assert earlier.read_bytes() == b"what was read the last time"
+    assert list(earlier.parent.iterdir()) == [earlier]
+    assert sandbox.requests().total == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--date", "yesterday"], "does not match the format"),
+        (["--date", "2025-02-28"], "no partition 2025-02-28: they go from 2025-03-01"),
+        (["--date", DAY, "--to", "2025-03-02"], "lies before"),
+    ],
+)
+def test_a_date_that_is_no_partition_is_bad_usage(
+    workplace: Workplace, sandbox: RunningSandbox, arguments: list[str], message: str
+) -> None:
+    done = workplace.run("run", *arguments)
+    assert done.returncode == 2, told(done)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace.root / "output").exists()
+    assert sandbox.requests().total == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value"),
+    [
+        (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "no url at all"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_START_DATE", "last year"),
+        (["run", "--date", DAY], "ROCKETREACH_REQUESTS_PER_SECOND", "ten"),
+        (["run", "--date", DAY], "ROCKETREACH_LOOKUP_TYPE", "standart"),
+        (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1:port/api/v2"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named_and_nothing_is_sent(
+    workplace: Workplace,
+    sandbox: RunningSandbox,
+    command: list[str],
+    variable: str,
+    value: str,
+) -> None:
+    workplace.write_csv(PEOPLE)
+    done = workplace.run(*command, **{variable: value})
+    assert_one_message(done)
+    assert variable in done.stderr
+    assert sandbox.requests().total == 0

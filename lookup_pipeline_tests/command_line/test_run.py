@@ -1,0 +1,128 @@
+"""`lookup-pipeline run`: from CSV to Parquet, and what its exit code says."""
+
+import subprocess
+import sys
+from collections import Counter
+
+from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline_tests.command_line.workplace import (
+    DAY,
+    NEXT_DAY,
+    SCRIPT,
+    Workplace,
+    told,
+)
+
+PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(6)]
+MAIL = "zeb.quagmire@example.org"
+
+
+def test_a_date_is_enriched_to_the_end_once_and_status_adds_up(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(seed=2, not_found=0.3, complete_after_polls=2)
+    workplace.write_csv([*PEOPLE, ["", "", MAIL], ["Only A Name", "", ""]])
+    done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+
+    rows = {name: workplace.rows(name) for name in ("names", "profiles", "failed_lookups")}
+    published = rows["profiles"] + rows["failed_lookups"]
+    assert sorted(row["source_row"] for row in published) == [2, 3, 4, 5, 6, 7, 8]
+    assert [row["source_row"] for row in rows["names"]] == [2, 3, 4, 5, 6, 7, 8]
+    assert workplace.rows("pending_lookups") == []
+    assert [row["source_row"] for row in workplace.rows("rejected_names")] == [9]
+    outcomes = Counter(lookup.outcome for lookup in sandbox.lookups())
+    assert outcomes == {"found": len(rows["profiles"]), "not_found": len(rows["failed_lookups"])}
+    assert len(outcomes) == 2, "the seed shows both"
+
+    # The table: date, rows, queued, in flight, complete, failed, match rate, credits.
+    line = next(line for line in done.stdout.splitlines() if DAY in line and "│" in line)
+    cells = [cell.strip() for cell in line.strip("│┃ ").split("│")]
+    found, missing = outcomes["found"], outcomes["not_found"]
+    assert cells[:6] == [DAY, "7", "0", "0", str(found), str(missing)]
+    assert cells[6:] == [f"{found / 7:.0%}", str(len(sandbox.charges()))]
+    assert str(workplace.root / "output" / "profiles") in done.stdout
+    assert "read_parquet" in done.stdout
+
+    assert MAIL not in told(done)
+    assert workplace.files_that_tell(MAIL) == []
+    assert workplace.files_that_tell(sandbox.api_key) == []
+    assert workplace.files_that_tell(DAY) != [], "the instance does hold the runs"
+
+    requests = sandbox.requests().total
+    before = {name: workplace.rows(name) for name in ("profiles", "failed_lookups", "lookups")}
+    again = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY="")
+    assert again.returncode == 0, "a settled partition needs no key" + told(again)
+    assert sandbox.requests().total == requests
+    assert {name: workplace.rows(name) for name in before} == before
+
+    status = workplace.status()
+    (partition,) = status["partitions"]
+    states = ("queued", "submitting", "in_flight", "complete", "failed", "unconfirmed")
+    assert sum(partition[state] for state in states) == partition["rows"] == 7
+    assert (partition["lookup_date"], partition["complete"]) == (DAY, found)
+    assert partition["failed"] == missing
+    assert partition["match_rate"] == found / 7
+    assert partition["credits"] == len(sandbox.charges())
+    standard = status["account"]["credit_usage"][0]
+    assert (standard["credit_type"], standard["used"]) == ("standard", len(sandbox.charges()))
+    assert status["account"]["rate_limits"]
+    assert status["account_error"] is None
+    (other,) = workplace.status("--date", NEXT_DAY)["partitions"]
+    assert (other["lookup_date"], other["rows"], other["match_rate"]) == (NEXT_DAY, 0, None)
+
+
+def test_lookups_still_in_flight_when_time_runs_out_end_in_3_and_a_second_run_finishes(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_seconds=100_000)
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY, "--timeout", "1")
+    assert done.returncode == 3, told(done)
+    assert "6 rows are still pending after 1 seconds" in done.stdout
+    assert "Nothing is lost" in done.stdout
+    pending = workplace.rows("pending_lookups")
+    assert [row["state"] for row in pending] == ["in_flight"] * 6
+    assert workplace.rows("profiles") == []
+    assert sandbox.charges() == []
+
+    sandbox.advance(seconds=100_001)
+    done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+    assert len(workplace.rows("profiles")) == 6
+    assert workplace.rows("pending_lookups") == []
+    assert len(sandbox.lookups()) == len(sandbox.charges()) == 6
+
+
+def test_a_range_may_hold_a_day_without_a_file_which_ends_empty(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 0, told(done)
+    assert [len(workplace.rows("profiles", day)) for day in (DAY, NEXT_DAY)] == [6, 0]
+    for dataset in ("names", "rejected_names", "lookups", "failed_lookups", "pending_lookups"):
+        assert workplace.rows(dataset, NEXT_DAY) == []
+    for day, rows in ((DAY, "6"), (NEXT_DAY, "0"), ("total", "6")):
+        line = next(line for line in done.stdout.splitlines() if day in line and "│" in line)
+        assert line.split("│")[2].strip() == rows
+
+
+def test_help_needs_no_configuration_and_does_not_wait_for_dagster(workplace: Workplace) -> None:
+    for arguments in (["--help"], ["run", "--help"], ["status", "-h"]):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", str(SCRIPT), *arguments],
+            env={"PATH": "/usr/bin:/bin"},
+            cwd=workplace.root,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, told(done)
+        assert "Usage: " in done.stdout
+        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "click" in imported
+        assert not imported & {"dagster", "pandas", "pyarrow", "sqlalchemy"}
+    assert not (workplace.root / ".dagster").exists()
