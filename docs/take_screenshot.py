@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+PAGE = "/locations/lookup_pipeline/asset-groups/lookup_pipeline/lineage"
 TARGET = Path(__file__).parent / "asset-graph.png"
 
 
@@ -22,8 +23,8 @@ def main() -> None:
             executable_path=options.chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        page = browser.new_page(viewport={"width": 1500, "height": 760})
-        page.goto(f"{options.url}/asset-groups")
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.goto(f"{options.url}{PAGE}")
         page.get_by_text("pending_lookups").first.wait_for(timeout=60_000)
         # The graph is laid out by a worker, and its nodes fill with the latest run after that.
         page.wait_for_timeout(6_000)
