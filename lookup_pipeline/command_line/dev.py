@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
@@ -28,6 +29,10 @@ def dev(port: int) -> int:
     folder = root / "data" / "sandbox"
     folder.mkdir(parents=True, exist_ok=True)
     home = os.environ.get("DAGSTER_HOME")
+    # Asked to end by a signal, end both: the default would leave Dagster behind. A shell's
+    # background job is started deaf to Ctrl-C, and would make Dagster deaf to both.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with running_sandbox(**_SANDBOX) as sandbox:
         configure(folder, sandbox.base_url, sandbox.api_key)
         os.environ["DAGSTER_HOME"] = home or str(root / ".dagster")

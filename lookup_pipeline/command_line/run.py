@@ -4,7 +4,6 @@ The same assets, the same sensor and the same instance as the UI: a run started 
 there, and what is left over here is finished there.
 """
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -88,8 +87,6 @@ def run(
         WorkFailedError: a run failed.
     """
     end = time.monotonic() + timeout
-    # The sensor's lines would tear the bar apart as well; its errors are raised.
-    logging.getLogger("dagster").setLevel(logging.ERROR)
     ledger = LedgerResource().open()
     with live_bar(console, ledger, lookup_dates):
         for lookup_date in lookup_dates:
@@ -98,7 +95,8 @@ def run(
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
     console.print(counts_table(counts, "Rows by state"))
-    console.print(where_to_look())
+    # Not wrapped: the lines are there to be copied.
+    console.print(where_to_look(), soft_wrap=True)
     if not settled:
         console.print(
             f"{sum(each.pending for each in counts)} rows are still pending after {timeout:g} "
@@ -146,6 +144,8 @@ def _tick(definitions: Definitions, instance: DagsterInstance) -> None:
         instance=instance,
         resources={"ledger": LedgerResource(), "rocketreach": RocketReach()},
     )
+    # The sensor's lines would tear the bar apart as well; its errors are raised.
+    context.log.handlers.clear()
     result = lookup_status_sensor(context)
     if isinstance(result, SensorResult):
         for request in result.run_requests or ():
