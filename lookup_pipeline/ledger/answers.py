@@ -99,7 +99,7 @@ _UPDATE = (
 
 
 def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> int:
-    """Record answers, those that the states allow; returns how many lookups changed state.
+    """Record answers, those that the states allow; returns how many lookups changed.
 
     An answer that the states do not allow (a poll that says `searching` of a lookup that is
     complete by now) changes nothing. An answer that repeats the state refreshes its details.
@@ -112,31 +112,36 @@ def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> 
             _HELD, {"lookup_ids": [answer.lookup_id for answer in answers]}
         )
     }
-    # The last allowed answer about a lookup stands.
     updates: dict[int, dict[str, Any]] = {}
     profiles: dict[int, bytes] = {}
-    changed: set[int] = set()
-    states = {lookup_id: State(row.state) for lookup_id, row in held.items()}
+    changed: list[int] = []
+    later: list[Answer] = []
+    seen: set[int] = set()
     for answer in answers:
+        if answer.lookup_id in seen:
+            # A second answer about the same lookup meets what the first one left.
+            later.append(answer)
+            continue
+        seen.add(answer.lookup_id)
         row = held.get(answer.lookup_id)
         if row is None or not may_move(
-            states[answer.lookup_id],
+            State(row.state),
             answer.state,
             failure_kind=row.failure_kind,
             own_claim=answer.owner == row.claimed_by,
         ):
             continue
-        if states[answer.lookup_id] is not answer.state:
-            changed.add(answer.lookup_id)
-        states[answer.lookup_id] = answer.state
+        # A failure replaces another only where that one was a time-out: other words, so news.
+        if row.state != answer.state or answer.state is State.FAILED:
+            changed.append(answer.lookup_id)
         updates[answer.lookup_id] = _values(answer, row.deadline_at, now)
         if answer.payload is not None:
             profiles[answer.lookup_id] = answer.payload
     _write(connection, updates)
     _store(connection, profiles, now)
     if changed:
-        note_news_of(connection, sorted(changed))
-    return len(changed)
+        note_news_of(connection, changed)
+    return len(changed) + record(connection, later, now)
 
 
 def _values(answer: Answer, deadline: datetime | None, now: datetime) -> dict[str, Any]:

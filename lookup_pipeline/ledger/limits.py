@@ -6,6 +6,7 @@ the whole state). Silence that the provider asked for with Retry-After is kept p
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
@@ -57,7 +58,8 @@ def take(
         return Permits(0, blocked - now, blocked=True)
     if per_second <= 0 or wanted <= 0:
         return Permits(max(wanted, 0))
-    interval = timedelta(seconds=1 / per_second)
+    # Rounded up: a microsecond less for each would let one request too many into a second.
+    interval = timedelta(microseconds=ceil(1_000_000 / per_second))
     next_at: datetime | None = connection.scalar(_NEXT_AT)
     earliest = now - SLACK * interval
     start = earliest if next_at is None else max(next_at, earliest)

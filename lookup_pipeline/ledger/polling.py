@@ -47,10 +47,11 @@ def claim_due(connection: Connection, limit: int, now: datetime) -> list[DueLook
 
 
 def next_due_at(connection: Connection) -> datetime | None:
-    """When the next lookup is due; None when nothing is in flight."""
+    """When the next lookup is due; None when there is nothing to ask about."""
     return connection.scalar(
         select(lookups.c.next_poll_at)
-        .where(lookups.c.state == State.IN_FLIGHT)
+        # One that the provider gave no id for has no such time: databases sort it differently.
+        .where(lookups.c.state == State.IN_FLIGHT, lookups.c.next_poll_at.is_not(None))
         .order_by(lookups.c.next_poll_at)
         .limit(1)
     )

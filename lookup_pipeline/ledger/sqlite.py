@@ -1,6 +1,7 @@
 """What only SQLite needs: WAL, durable commits, and write transactions that lock at once."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, event
@@ -30,7 +31,7 @@ def install(engine: Engine, write_option: str) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(cursor)
         # FULL: a committed intent survives a power cut, or a person could be paid for twice.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
@@ -40,3 +41,21 @@ def install(engine: Engine, write_option: str) -> None:
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get(write_option, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Make the file a WAL one, unless it is.
+
+    The switch needs the file alone for a moment and does not wait for it as a statement would:
+    processes that open a new ledger at once would fail each other.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone() in {("wal",), ("memory",)}:
+                return
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)

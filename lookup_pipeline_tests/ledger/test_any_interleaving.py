@@ -1,0 +1,367 @@
+"""The invariants hold whatever happens in whichever order, over the real ledger.
+
+Times are the machine's own. A request is answered with "not processed" or "try again" at most
+once, as submission does; every other answer may come late, repeatedly, and from anywhere.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
+
+from lookup_pipeline.ledger import SETTLED, State
+from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.polling import POLL_LEASE, claim_due, expire_deadlines
+from lookup_pipeline.ledger.publications import (
+    PartitionWithNews,
+    begin_recording,
+    news_version,
+    partitions_with_news,
+    record_publication,
+    rows_of,
+)
+from lookup_pipeline.ledger.registration import RequestedRow
+from lookup_pipeline.ledger.submissions import LEASE, claim, expire_leases, queued_ids
+from lookup_pipeline.ledger.tables import lookups, partitions
+from lookup_pipeline_tests.ledger.helpers import (
+    DATE,
+    NEXT_DATE,
+    SECOND,
+    T0,
+    Stored,
+    complete,
+    failed,
+    fresh_ledger,
+    in_flight,
+    put_back,
+    register,
+    row,
+    rows_for,
+    stored_lookups,
+    unconfirmed,
+)
+
+DATES = [DATE, NEXT_DATE]
+PEOPLE = ["ann", "ben", "cid", "dan"]
+DEADLINE = timedelta(minutes=3)
+
+_ROWS = st.dictionaries(
+    st.tuples(st.sampled_from(["a.csv", "b.csv"]), st.integers(2, 4)), st.sampled_from(PEOPLE)
+).map(
+    lambda found: [row(line, person, file=file) for (file, line), person in sorted(found.items())]
+)
+_KINDS = st.sampled_from(
+    ["complete", "failed", "in_flight", "without_id", "unconfirmed", "not_processed", "retryable"]
+)
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request that left, as the process that sent it knows it."""
+
+    lookup_id: int
+    owner: str
+    number: int
+    put_back: bool = False
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the ledger held after the last step."""
+
+    lookups: dict[int, Stored] = field(default_factory=dict)
+    rows: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    news: dict[str, int] = field(default_factory=dict)
+    payloads: dict[int, bytes] = field(default_factory=dict)
+    identities: list[str] = field(default_factory=list)
+    with_news: list[PartitionWithNews] = field(default_factory=list)
+    published: dict[str, int] = field(default_factory=dict)
+    offered: set[int] = field(default_factory=set)
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = fresh_ledger()
+        self.ledger = self._open.__enter__()
+        self.now = T0
+        self.sent: list[Sent] = []
+        self.polled: list[int] = []
+        self.snapshots: list[tuple[str, int]] = []
+        self.published: dict[str, int] = {}
+        self.wanted: dict[str, list[RequestedRow]] = {}
+        # Lookups whose last request may have been processed: nobody may send them.
+        self.risky: dict[int, Sent] = {}
+        self.seen = Seen()
+        self.released: int | None = None
+        self.payloads_made = 0
+
+    def teardown(self) -> None:
+        self._open.__exit__(None, None, None)
+
+    # What happens ------------------------------------------------------------------------------
+
+    @initialize(rows=_ROWS)
+    def begin(self, rows: list[RequestedRow]) -> None:
+        # Everyone is asked for and sent, so that every example gets to what comes after.
+        self.register_rows(DATE, [*rows, *rows_for(PEOPLE, file="z.csv")], 2)
+        self.every_invariant_holds()
+        self.claim_some(DATE, "run-1", len(PEOPLE), stale=False, seconds=0)
+
+    @rule(date=st.sampled_from(DATES), rows=_ROWS, batch=st.integers(1, 4))
+    def register_rows(self, date: str, rows: list[RequestedRow], batch: int) -> None:
+        register(self.ledger, rows, date, batch)
+        self.wanted[date] = rows
+
+    @rule(
+        date=st.sampled_from(DATES),
+        owner=st.sampled_from(["run-1", "run-2", "run-3"]),
+        most=st.integers(1, 4),
+        stale=st.booleans(),
+        seconds=st.sampled_from([0, 20, 100]),
+    )
+    def claim_some(self, date: str, owner: str, most: int, stale: bool, seconds: int) -> None:
+        self.now += seconds * SECOND
+        with self.ledger.write() as connection:
+            ids = queued_ids(connection, date, self.now)[:most]
+            if stale:
+                # A process whose list is old names lookups that were sent meanwhile.
+                ids += list(self.seen.lookups)
+            claimed = claim(connection, ids, owner, self.now)
+        for each in claimed:
+            before = self.seen.lookups[each.lookup_id]
+            assert each.lookup_id not in self.risky, "it would be paid for twice"
+            assert before.state is State.QUEUED
+            assert before.not_before is None or before.not_before <= self.now
+            assert each.attempts == before.attempts + 1
+            request = Sent(each.lookup_id, owner, len(self.sent))
+            self.sent.append(request)
+            self.risky[each.lookup_id] = request
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), kind=_KINDS, wait=st.sampled_from([0, 5, 90]))
+    def any_request_is_answered(self, data: st.DataObject, kind: str, wait: int) -> None:
+        self._answer_request(data.draw(st.sampled_from(self.sent), label="request"), kind, wait)
+
+    @precondition(lambda self: self.sent)
+    @rule(place=st.integers(0, 3), kind=_KINDS, wait=st.sampled_from([0, 5, 90]))
+    def a_request_is_answered_in_time(self, place: int, kind: str, wait: int) -> None:
+        self._answer_request(self.sent[-1 - place % len(self.sent)], kind, wait)
+
+    def _answer_request(self, request: Sent, kind: str, wait: int) -> None:
+        if kind in ("not_processed", "retryable"):
+            if request.put_back:
+                return
+            request.put_back = True
+            if self.risky.get(request.lookup_id) is request:
+                self.released = request.lookup_id
+        self._record(self._answer(kind, request.lookup_id, request.owner, wait))
+
+    @precondition(lambda self: self.seen.lookups)
+    @rule(data=st.data(), kind=_KINDS)
+    def someone_else_answers(self, data: st.DataObject, kind: str) -> None:
+        """A webhook, a stranger, a defect: whatever it says, nothing is sent again."""
+        lookup_id = data.draw(st.sampled_from(sorted(self.seen.lookups)), label="lookup")
+        self._record(self._answer(kind, lookup_id, "stranger", 0))
+
+    @precondition(lambda self: self._any_in(State.IN_FLIGHT))
+    @rule(limit=st.integers(1, 3), seconds=st.sampled_from([0, 20, POLL_LEASE.seconds]))
+    def ask_about_what_is_due(self, limit: int, seconds: int) -> None:
+        self.now += seconds * SECOND
+        with self.ledger.write() as connection:
+            due = claim_due(connection, limit, self.now)
+        assert len(due) <= limit
+        times = []
+        for each in due:
+            before = self.seen.lookups[each.lookup_id]
+            assert before.state is State.IN_FLIGHT
+            assert each.profile_id == before.profile_id is not None
+            assert before.next_poll_at is not None
+            assert before.next_poll_at <= self.now
+            times.append(before.next_poll_at)
+        taken = {each.lookup_id for each in due}
+        for lookup_id, before in self.seen.lookups.items():
+            left = lookup_id not in taken and before.state is State.IN_FLIGHT
+            if left and before.next_poll_at and before.next_poll_at <= self.now:
+                assert len(due) == limit
+                assert before.next_poll_at >= max(times)
+        self.polled += sorted(taken)
+
+    @precondition(lambda self: self.polled)
+    @rule(data=st.data(), kind=st.sampled_from(["complete", "failed", "in_flight"]))
+    def a_poll_is_answered(self, data: st.DataObject, kind: str) -> None:
+        lookup_id = data.draw(st.sampled_from(self.polled), label="polled")
+        self._record(self._answer(kind, lookup_id, None, 20))
+
+    @precondition(lambda self: self._any_in(State.SUBMITTING))
+    @rule(after=st.sampled_from([timedelta(0), LEASE + SECOND]))
+    def leases_expire(self, after: timedelta) -> None:
+        self.now += after
+        with self.ledger.write() as connection:
+            expire_leases(connection, self.now)
+
+    @precondition(lambda self: self._any_in(State.IN_FLIGHT))
+    @rule(after=st.sampled_from([timedelta(0), DEADLINE + SECOND]))
+    def deadlines_expire(self, after: timedelta) -> None:
+        self.now += after
+        with self.ledger.write() as connection:
+            expire_deadlines(connection, self.now)
+
+    @rule(date=st.sampled_from(DATES))
+    def a_publication_begins(self, date: str) -> None:
+        self.snapshots.append((date, self.seen.news[date]))
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def a_publication_ends(self, data: st.DataObject) -> None:
+        date, version = data.draw(st.sampled_from(self.snapshots), label="snapshot")
+        with self.ledger.write() as connection:
+            worth = begin_recording(connection, date, version)
+            if worth:
+                record_publication(connection, date, version, self.now)
+        assert worth == (version >= self.published.get(date, 0))
+        if worth and version:
+            self.published[date] = version
+
+    def _any_in(self, state: State) -> bool:
+        return any(each.state is state for each in self.seen.lookups.values())
+
+    # How it is said ----------------------------------------------------------------------------
+
+    def _answer(self, kind: str, lookup_id: int, owner: str | None, wait: int) -> Answer:
+        later = self.now + wait * SECOND
+        match kind:
+            case "complete":
+                self.payloads_made += 1
+                return complete(lookup_id, b'{"n":%d}' % self.payloads_made, owner=owner)
+            case "failed":
+                return failed(lookup_id)
+            case "in_flight" | "without_id":
+                known = kind == "in_flight"
+                return in_flight(
+                    lookup_id,
+                    profile_id=7 if known else None,
+                    poll_at=later if known else None,
+                    deadline=self.now + DEADLINE,
+                )
+            case "unconfirmed":
+                return unconfirmed(lookup_id, str(owner))
+            case _:
+                return put_back(
+                    lookup_id,
+                    str(owner),
+                    not_before=later if wait else None,
+                    not_processed=kind == "not_processed",
+                )
+
+    def _record(self, answer: Answer) -> None:
+        with self.ledger.write() as connection:
+            record(connection, [answer], self.now)
+
+    # What must hold ----------------------------------------------------------------------------
+
+    @invariant()
+    def every_invariant_holds(self) -> None:
+        self._nothing_forbidden_happened()
+        self._every_row_stands_there_exactly_once()
+        self._what_may_have_been_paid_for_is_not_offered_again()
+        self._exactly_the_unpublished_partitions_have_news()
+        self._one_identity_is_one_lookup()
+
+    def _nothing_forbidden_happened(self) -> None:
+        before, after = self.seen, self._look()
+        for lookup_id, was in before.lookups.items():
+            self._check_move(lookup_id, was, after.lookups[lookup_id])
+        for lookup_id, payload in before.payloads.items():
+            assert after.payloads.get(lookup_id, payload) == payload, "the first profile stays"
+        for date in DATES:
+            self._check_news(date, before, after)
+        self.seen, self.released = after, None
+
+    def _check_move(self, lookup_id: int, was: Stored, is_now: Stored) -> None:
+        if was.state is State.COMPLETE:
+            assert is_now == was
+        if was.state is not State.QUEUED and is_now.state is State.QUEUED:
+            assert self.released == lookup_id, "only its own request may put it back"
+            del self.risky[lookup_id]
+        if is_now.state in SETTLED:
+            assert is_now.next_poll_at is None
+            assert is_now.settled_at is not None
+        else:
+            assert is_now.settled_at is None
+        assert (is_now.failure_kind is None) or is_now.state is not State.COMPLETE
+
+    def _check_news(self, date: str, before: Seen, after: Seen) -> None:
+        grown = after.news[date] - before.news.get(date, 0)
+        assert grown >= 0
+        rows_changed = after.rows[date] != before.rows.get(date, [])
+        moved = changed_words = False
+        for _file, _line, lookup_id in after.rows[date]:
+            if (was := before.lookups.get(lookup_id)) is None:
+                continue
+            is_now = after.lookups[lookup_id]
+            # A claim alone is no news: it ends in news within a lease.
+            claimed = (was.state, is_now.state) == (State.QUEUED, State.SUBMITTING)
+            moved |= was.state is not is_now.state and not claimed
+            changed_words |= was.failure_kind != is_now.failure_kind
+        if rows_changed or moved or changed_words:
+            assert grown > 0, "the files would never show it"
+        elif grown:
+            # Only a partition that was never heard of is news without a change.
+            assert before.news.get(date, 0) == 0
+            assert date in self.wanted
+
+    def _look(self) -> Seen:
+        seen = Seen()
+        with self.ledger.read() as connection:
+            seen.lookups = stored_lookups(connection)
+            seen.identities = list(connection.scalars(select(lookups.c.identity)))
+            seen.with_news = partitions_with_news(connection)
+            versions = select(partitions.c.lookup_date, partitions.c.published_version)
+            seen.published = {date: version for date, version in connection.execute(versions)}
+            end = self.now + timedelta(days=365)
+            seen.offered = {each for date in DATES for each in queued_ids(connection, date, end)}
+            for date in DATES:
+                seen.news[date] = news_version(connection, date)
+                found = [each for batch in rows_of(connection, date) for each in batch]
+                seen.rows[date] = [
+                    (each.source_file, each.source_row, each.lookup_id) for each in found
+                ]
+                for each in found:
+                    assert each.state is seen.lookups[each.lookup_id].state
+                    assert (each.payload is not None) == (each.state is State.COMPLETE)
+                    if each.payload is not None:
+                        seen.payloads[each.lookup_id] = each.payload
+        return seen
+
+    def _every_row_stands_there_exactly_once(self) -> None:
+        for date, wanted in self.wanted.items():
+            keys = [(file, line) for file, line, _lookup_id in self.seen.rows[date]]
+            assert keys == [(each.source_file, each.source_row) for each in wanted]
+            assert all(lookup_id in self.seen.lookups for _, _, lookup_id in self.seen.rows[date])
+
+    def _what_may_have_been_paid_for_is_not_offered_again(self) -> None:
+        assert not self.seen.offered & self.risky.keys()
+
+    def _exactly_the_unpublished_partitions_have_news(self) -> None:
+        found = {each.lookup_date: each.settled for each in self.seen.with_news}
+        assert self.seen.published == {date: self.published.get(date, 0) for date in self.wanted}
+        assert found.keys() == {
+            date for date in self.wanted if self.seen.news[date] > self.published.get(date, 0)
+        }
+        for date, settled in found.items():
+            states = {self.seen.lookups[each].state for _, _, each in self.seen.rows[date]}
+            assert settled is (states <= SETTLED)
+
+    def _one_identity_is_one_lookup(self) -> None:
+        identities = self.seen.identities
+        assert len(identities) == len(set(identities)) == len(self.seen.lookups)
+
+
+AnyInterleaving.TestCase.settings = settings(
+    deadline=None, database=None, max_examples=35, stateful_step_count=35
+)
+TestAnyInterleaving = AnyInterleaving.TestCase

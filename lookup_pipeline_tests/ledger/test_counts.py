@@ -1,0 +1,88 @@
+"""Counting rows by state, credits by who asked first, and what one run has sent."""
+
+from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions, count_run
+from lookup_pipeline_tests.ledger.helpers import (
+    DATE,
+    NEXT_DATE,
+    OTHER,
+    OWNER,
+    answer,
+    claim_all,
+    complete,
+    failed,
+    in_flight,
+    lookup_of,
+    register,
+    row,
+    rows_for,
+    unconfirmed,
+)
+
+
+def counts(ledger: Ledger, *dates: str) -> list[PartitionCounts]:
+    with ledger.read() as connection:
+        return count_partitions(connection, dates or None)
+
+
+def run(ledger: Ledger, owner: str, date: str = DATE) -> tuple[int, int]:
+    with ledger.read() as connection:
+        return count_run(connection, date, owner)
+
+
+def every_state(ledger: Ledger) -> None:
+    people = ["ann", "ben", "cid", "dan", "eve"]
+    register(ledger, rows_for(people))
+    ann, ben, cid, dan, _eve = (claimed.lookup_id for claimed in claim_all(ledger))
+    answer(ledger, complete(ann), failed(ben), unconfirmed(cid), in_flight(dan))
+    register(ledger, rows_for([*people, "fay"]))
+
+
+def test_every_state_is_counted_by_rows(ledger: Ledger) -> None:
+    every_state(ledger)
+    (found,) = counts(ledger)
+    assert found.states == dict.fromkeys(State, 1)
+    assert (found.rows, found.pending, found.credits) == (6, 3, 1)
+    assert found.match_rate == 1 / 3
+
+
+def test_rows_that_share_a_lookup_count_each_and_its_credit_once(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann", "ann"]))
+    register(ledger, [row(2, "ann", file="next.csv")], NEXT_DATE)
+    claim_all(ledger)
+    answer(ledger, complete(lookup_of(ledger, "ann")))
+    here, there = counts(ledger)
+    assert (here.lookup_date, here.rows, here.credits) == (DATE, 2, 1)
+    assert (there.lookup_date, there.rows, there.credits) == (NEXT_DATE, 1, 0)
+
+
+def test_partitions_asked_for_by_name_are_there_without_a_row(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]), NEXT_DATE)
+    assert [(found.lookup_date, found.rows) for found in counts(ledger, NEXT_DATE, DATE)] == [
+        (DATE, 0),
+        (NEXT_DATE, 1),
+    ]
+    assert counts(ledger, DATE)[0].match_rate is None
+
+
+def test_only_partitions_asked_for_are_counted(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    register(ledger, rows_for(["ann", "ben"]), NEXT_DATE)
+    assert [found.lookup_date for found in counts(ledger, DATE)] == [DATE]
+    assert [found.rows for found in counts(ledger)] == [1, 2]
+
+
+def test_an_empty_ledger_counts_nothing(ledger: Ledger) -> None:
+    assert counts(ledger) == []
+    assert run(ledger, OWNER) == (0, 0)
+
+
+def test_a_run_is_told_what_it_sent_itself(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann", "ben"]))
+    claim_all(ledger, owner=OWNER)
+    answer(ledger, complete(lookup_of(ledger, "ann")), failed(lookup_of(ledger, "ben")))
+    register(ledger, rows_for(["ann", "ben", "cid"]))
+    claim_all(ledger, owner=OTHER)
+    assert run(ledger, OWNER) == (2, 1)
+    assert run(ledger, OTHER) == (1, 0)
+    assert run(ledger, OWNER, NEXT_DATE) == (0, 0)

@@ -1,0 +1,205 @@
+"""Opening a ledger, its schema, and how its transactions stand beside each other."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from lookup_pipeline.ledger import Ledger, migrations, open_ledger
+from lookup_pipeline.ledger.database import LedgerError
+from lookup_pipeline.ledger.migrate import HEAD
+from lookup_pipeline.ledger.sqlite import BUSY_TIMEOUT
+from lookup_pipeline.ledger.tables import lookups, memberships, metadata
+from lookup_pipeline_tests.ledger.helpers import (
+    DATE,
+    claim_all,
+    news,
+    published_rows,
+    register,
+    rows_for,
+    sqlite_url,
+    states_of,
+)
+
+# Long enough that a call which should wait for it is seen to wait.
+HELD = 0.3
+
+
+def test_the_migrated_schema_is_the_one_the_tables_describe(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrated_schema_has_every_check_and_key(ledger: Ledger) -> None:
+    """What Alembic's comparison leaves out."""
+    described = create_engine("sqlite://")
+    metadata.create_all(described)
+    with ledger.read() as connection:
+        found, wanted = inspect(connection), inspect(described)
+        for table in metadata.tables:
+            for look in ("get_check_constraints", "get_pk_constraint", "get_foreign_keys"):
+                assert getattr(found, look)(table) == getattr(wanted, look)(table)
+    assert wanted.get_check_constraints("lookups")
+
+
+def test_the_partial_indexes_are_partial_in_the_database(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
+        found: dict[str, str] = {row.name: row.sql for row in rows}
+    for name, state in (
+        ("ix_lookups_due", "in_flight"),
+        ("ix_lookups_deadline", "in_flight"),
+        ("ix_lookups_lease", "submitting"),
+    ):
+        assert found[name].endswith(f"WHERE state = '{state}'")
+
+
+def test_the_head_is_the_newest_migration(ledger: Ledger) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+    with ledger.read() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+
+
+def test_a_ledger_opened_again_keeps_what_it_knows(tmp_path: Path) -> None:
+    first = open_ledger(sqlite_url(tmp_path / "new folder"))
+    register(first, rows_for(["ann"]))
+    rows = published_rows(first)
+    first.close()
+    again = open_ledger(sqlite_url(tmp_path / "new folder"))
+    assert published_rows(again) == rows
+    again.close()
+
+
+def test_a_new_ledger_opens_while_another_process_is_writing_its_schema(tmp_path: Path) -> None:
+    """Turning the write-ahead log on does not wait by itself, as other statements do."""
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(HELD, lambda: other.execute("COMMIT"))
+    release.start()
+    try:
+        ledger = open_ledger(sqlite_url(tmp_path))
+        assert news(ledger) == 0
+        ledger.close()
+    finally:
+        release.join()
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("not a url", "LOOKUP_PIPELINE_LEDGER_URL"),
+        ("postgresql://someone:secret@db/ledger", "postgresql"),
+    ],
+)
+def test_an_unusable_url_is_refused_with_the_setting_to_mend(url: str, says: str) -> None:
+    with pytest.raises(LedgerError, match=says) as refused:
+        open_ledger(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_commits_are_durable_and_wait_for_other_processes(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": BUSY_TIMEOUT * 1000,
+    }
+
+
+def test_a_write_that_raises_leaves_nothing(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.write() as connection:
+        connection.execute(lookups.insert().values(identity="ann", parameters="{}", state="queued"))
+        raise ZeroDivisionError
+    assert states_of(ledger) == {}
+
+
+def test_every_membership_has_a_lookup(ledger: Ledger) -> None:
+    orphan = memberships.insert().values(
+        lookup_date=DATE, source_file="a", source_row=2, lookup_id=1, reused=False, requested="{}"
+    )
+    with pytest.raises(IntegrityError), ledger.write() as connection:
+        connection.execute(orphan)
+
+
+def test_a_state_that_is_none_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(IntegrityError), ledger.write() as connection:
+        connection.execute(lookups.insert().values(identity="a", parameters="{}", state="lost"))
+
+
+def test_reads_work_while_a_writer_holds_the_lock(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    with ledger.write() as connection:
+        connection.execute(lookups.update().values(identity="changed"))
+        begun = time.monotonic()
+        with ledger.read() as reader:
+            assert reader.scalars(select(lookups.c.identity)).all() == ["ann"]
+        assert time.monotonic() - begun < BUSY_TIMEOUT / 10
+
+
+def test_a_writer_waits_for_another_one(tmp_path: Path, ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    held, order = threading.Event(), list[str]()
+
+    def hold() -> None:
+        other = open_ledger(sqlite_url(tmp_path))
+        with other.write():
+            held.set()
+            time.sleep(HELD)
+            order.append("released")
+        other.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    claimed = claim_all(ledger)
+    order.append("claimed")
+    holder.join()
+    assert order == ["released", "claimed"]
+    assert len(claimed) == 1
+
+
+def test_a_writer_that_read_first_sees_what_the_one_before_it_wrote(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """Under SQLite's plain BEGIN, one of two that read and then write would fail."""
+    register(ledger, rows_for(["ann"]))
+    other = open_ledger(sqlite_url(tmp_path))
+    errors: list[BaseException] = []
+
+    def add(to: Ledger) -> None:
+        try:
+            for _ in range(10):
+                with to.write() as connection:
+                    before = connection.scalars(select(lookups.c.credits)).one()
+                    connection.execute(lookups.update().values(credits=before + 1))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+            errors.append(error)
+
+    threads = [threading.Thread(target=add, args=(each,)) for each in (ledger, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with ledger.read() as connection:
+        assert connection.scalars(select(lookups.c.credits)).one() == 20
+    other.close()
