@@ -28,7 +28,7 @@ class Accounting:
         rows: rows by dataset.
         missing: keys that stand in `names` and in none of the published datasets.
         surplus: keys that stand in a published dataset and not in `names`.
-        duplicates: keys that stand more than once in the published datasets, or in `names`.
+        duplicates: keys that stand more than once: published, in `names` or in `lookups`.
         unregistered: keys of `names` without one in `lookups`, and the reverse.
     """
 
@@ -77,7 +77,7 @@ def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table
         },
         missing=_difference(names, union),
         surplus=_difference(union, names),
-        duplicates=_repeated(union) + _repeated(names),
+        duplicates=_repeated(union) + _repeated(names) + _repeated(lookups),
         unregistered=_difference(names, lookups) + _difference(lookups, names),
     )
 

@@ -1,11 +1,14 @@
 """One profile's JSON to one row: known fields typed, everything else kept in `extra`.
 
 Nothing the provider sent is dropped: a field that no column holds, and a value that its column's
-type can't hold, go to `extra` under their path (`emails.0.confidence`).
+type can't hold, go to `extra` under their path (`emails.0.confidence`); a profile that is not
+JSON to the end (bytes that are no UTF-8, numbers out of range) goes there whole, as text.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -23,17 +26,30 @@ Convert = Callable[[Any, str, Extra], Any]
 
 _INT64 = range(-(2**63), 2**63)
 
+# Python's own `float` also takes "nan", "inf" and "1_0", which are no numbers to others.
+_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
 
 def profile_row(payload: bytes) -> dict[str, Any]:
     """Turn a profile object's JSON into the profile columns of a row, `extra` included."""
-    profile: dict[str, Any] = msgspec.json.decode(payload)
     extra: Extra = {}
+    try:
+        profile: dict[str, Any] = msgspec.json.decode(payload)
+    except (ValueError, RecursionError):
+        # Only its head was read when it came. It was paid for, so what there is gets published.
+        profile, extra["undecodable"] = {}, payload.decode(errors="replace")
     row = {
         name: None if (value := profile.pop(name, None)) is None else convert(value, name, extra)
         for name, convert in _converters()
     }
     profile.pop("id", None)
-    extra |= {name: value for name, value in profile.items() if value is not None}
+    for name, value in profile.items():
+        if value is not None:
+            # A field may be named like the path of another one.
+            key = name
+            while key in extra:
+                key += "_"
+            extra[key] = value
     row["extra"] = msgspec.json.encode(extra, order="sorted").decode() if extra else None
     return row
 
@@ -146,12 +162,15 @@ def _integer(value: Any) -> int | None:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return float(value) if isinstance(value, int | float) else None
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        return None
+    if not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _boolean(value: Any) -> bool | None:

@@ -14,6 +14,10 @@ from upath import UPath
 
 from lookup_pipeline.datasets.columns import Dataset
 
+# Temporary files lie in the same file system, so that putting them in place is a rename, but in no
+# dataset's folder: readers that take a whole folder take every file that lies in it.
+_UNFINISHED = ".unfinished"
+
 # A temporary file this old belongs to a process that died: no partition takes a day to write.
 _STALE_SECONDS = 86_400
 
@@ -35,7 +39,10 @@ class DatasetFolder:
 
     def writer(self, dataset: Dataset, lookup_date: str) -> "PartitionWriter":
         """Begin to replace one partition's file; see `PartitionWriter`."""
-        return PartitionWriter(self.path(dataset, lookup_date), dataset.schema)
+        name = f"{dataset.name}-{lookup_date}-{uuid4().hex}.parquet"
+        return PartitionWriter(
+            self.path(dataset, lookup_date), self._root / _UNFINISHED / name, dataset.schema
+        )
 
     def exists(self, dataset: Dataset, lookup_date: str) -> bool:
         """Whether the partition has a file."""
@@ -53,20 +60,20 @@ class DatasetFolder:
 
 
 class PartitionWriter:
-    """Writes one partition's file beside its target; `replace` puts it in place.
+    """Writes one partition's file under a temporary name; `replace` puts it in place.
 
-    Used as a context manager: what was not put in place is removed at the end. The temporary
-    name begins with a dot, so that no reader's pattern matches it.
+    Used as a context manager: what was not put in place is removed at the end.
     """
 
-    def __init__(self, target: UPath, schema: pa.Schema) -> None:
+    def __init__(self, target: UPath, temporary: UPath, schema: pa.Schema) -> None:
         self._target = target
+        self._temporary = temporary
         self._schema = schema
-        self._temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
         self.rows = 0
 
     def __enter__(self) -> Self:
-        self._target.parent.mkdir(parents=True, exist_ok=True)
+        for path in (self._target, self._temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._remove_stale()
         self._file: Any = self._temporary.open("wb")
         self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
@@ -104,7 +111,11 @@ class PartitionWriter:
 
     def replace(self) -> None:
         """Put the finished file in the place of the old one, at once."""
-        self._temporary.replace(self._target)
+        if isinstance(self._temporary, Path):
+            self._temporary.replace(self._target)
+        else:
+            # An object store has no rename, but a reader sees an object only once it is whole.
+            self._target.fs.mv(self._temporary.path, self._target.path)
 
     def _close(self) -> None:
         if self._file.closed:
@@ -119,8 +130,8 @@ class PartitionWriter:
             self._file.close()
 
     def _remove_stale(self) -> None:
-        if not isinstance(self._target, Path):
+        if not isinstance(self._temporary, Path):
             return
-        for path in self._target.parent.glob(f".{self._target.name}.*.tmp"):
+        for path in self._temporary.parent.glob("*.parquet"):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,354 @@
+"""Replacing a partition's file whole: what readers see, and what a failure leaves."""
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES, REJECTED_NAMES, Dataset
+from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline_tests.datasets.helpers import (
+    DATE,
+    FILE,
+    NEXT_DATE,
+    files_below,
+    rows_of,
+    write,
+)
+
+HOUR = 3600
+NAMES_FILE = f"names/lookup_date={DATE}/part-0.parquet"
+
+
+def count(folder: DatasetFolder, dataset: Dataset = NAMES, date: str = DATE) -> int:
+    return folder.read(dataset, date, ["source_row"]).num_rows
+
+
+# Layout and content --------------------------------------------------------------------------
+
+
+def test_the_layout_is_hives(folder: DatasetFolder, root: Path) -> None:
+    assert not folder.exists(NAMES, DATE)
+    write(folder, NAMES, rows_of(NAMES, 3))
+    assert folder.exists(NAMES, DATE)
+    assert files_below(root) == [NAMES_FILE]
+    assert folder.location(NAMES, DATE) == str(root / NAMES_FILE)
+    assert folder.location(NAMES) == str(root / "names")
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_an_empty_partition_has_the_schema_of_a_full_one(
+    folder: DatasetFolder, root: Path, dataset: Dataset
+) -> None:
+    write(folder, dataset, rows_of(dataset, 3))
+    write(folder, dataset, [], NEXT_DATE)
+    full, empty = (
+        pq.read_schema(root / dataset.name / f"lookup_date={date}" / "part-0.parquet")
+        for date in (DATE, NEXT_DATE)
+    )
+    assert full.equals(empty, check_metadata=True)
+    assert full.equals(dataset.schema)
+    assert (count(folder, dataset), count(folder, dataset, NEXT_DATE)) == (3, 0)
+
+
+def test_the_file_is_compressed_with_zstd(folder: DatasetFolder, root: Path) -> None:
+    write(folder, NAMES, rows_of(NAMES, 3))
+    group = pq.ParquetFile(root / NAMES_FILE).metadata.row_group(0)
+    used = {group.column(place).compression for place in range(group.num_columns)}
+    assert used == {"ZSTD"}
+
+
+def test_rows_come_back_as_they_were_written_in_batches(folder: DatasetFolder) -> None:
+    rows = rows_of(NAMES, 7, requested_name="Zoë", source_columns=[("team", "a"), ("x", "")])
+    with folder.writer(NAMES, DATE) as writer:
+        writer.write(rows[:4])
+        writer.write([])
+        writer.write(rows[4:])
+        assert writer.rows == 7
+        writer.finish()
+        assert writer.read(["source_row"])["source_row"].to_pylist() == list(range(2, 9))
+        writer.replace()
+    batches = list(folder.batches(NAMES, DATE, 3))
+    assert all(batch.num_rows <= 3 for batch in batches)
+    read = [row for batch in batches for row in batch.to_pylist()]
+    absent = {name: None for name in NAMES.schema.names if name not in rows[0]}
+    assert read == [absent | row for row in rows]
+
+
+def test_the_same_rows_make_the_same_file(folder: DatasetFolder, root: Path) -> None:
+    write(folder, NAMES, rows_of(NAMES, 5))
+    before = (root / NAMES_FILE).read_bytes()
+    write(folder, NAMES, rows_of(NAMES, 5))
+    assert (root / NAMES_FILE).read_bytes() == before
+
+
+def test_a_null_where_none_may_be_is_refused(folder: DatasetFolder, root: Path) -> None:
+    write(folder, NAMES, rows_of(NAMES, 1))
+    with pytest.raises(pa.ArrowInvalid, match="source_file"), folder.writer(NAMES, DATE) as writer:
+        writer.write(rows_of(NAMES, 1, source_file=None))
+    assert (files_below(root), count(folder)) == ([NAMES_FILE], 1)
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_datasets_may_lie_at_a_url(tmp_path: Path, scheme: str) -> None:
+    where = tmp_path if scheme == "file" else f"/{uuid4().hex}"
+    folder = DatasetFolder(f"{scheme}://{where}")
+    for rows in (3, 2):
+        write(folder, NAMES, rows_of(NAMES, rows))
+        assert count(folder) == rows
+        below = folder.path(NAMES, DATE).parent
+        assert [path.name for path in below.iterdir()] == ["part-0.parquet"]
+
+
+# Readers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(folder: DatasetFolder, root: Path) -> Path:
+    """Three profiles on one day, none on the next."""
+    rows = rows_of(
+        PROFILES,
+        3,
+        name="Zoë",
+        emails=[{"email": "zoe@example.com"}],
+        source_columns=[("team", "a")],
+    )
+    write(folder, PROFILES, rows)
+    write(folder, PROFILES, [], NEXT_DATE)
+    return root / "profiles"
+
+
+ALIKE = {"duckdb": {DATE: 3}, "pandas": {DATE: 3}, "polars": {DATE: 3}}
+
+
+def by_date(published: Path) -> dict[str, dict[str, int]]:
+    """The rows of each date, as each of the readers that the README names counts them."""
+    pattern = f"{published}/*/*.parquet"
+    query = "SELECT lookup_date, count(*) FROM read_parquet(?, hive_partitioning=true) GROUP BY 1"
+    frame = pd.read_parquet(published)
+    lazy = pl.scan_parquet(published, hive_partitioning=True)
+    rows = lazy.group_by("lookup_date").len().collect().rows()
+    counted = frame.groupby("lookup_date", observed=True).size()
+    return {
+        "duckdb": {str(date): n for date, n in duckdb.execute(query, [pattern]).fetchall()},
+        "pandas": {str(date): int(n) for date, n in counted.items()},
+        "polars": {str(date): n for date, n in rows},
+    }
+
+
+def test_every_reader_counts_the_same_rows_and_sees_the_date(published: Path) -> None:
+    assert by_date(published) == ALIKE
+
+
+def test_every_reader_sees_the_nested_values(published: Path) -> None:
+    pattern = f"{published}/*/*.parquet"
+    query = "SELECT emails[1].email, source_columns['team'] FROM read_parquet(?)"
+    assert duckdb.execute(query, [pattern]).fetchone() == ("zoe@example.com", "a")
+    emails = pl.scan_parquet(pattern).select("emails").collect()["emails"].to_list()
+    assert emails[0][0]["email"] == "zoe@example.com"
+    assert pd.read_parquet(published)["emails"][0][0]["email"] == "zoe@example.com"
+
+
+def test_readers_of_the_whole_folder_work_while_a_partition_is_written(
+    folder: DatasetFolder, published: Path
+) -> None:
+    with folder.writer(PROFILES, NEXT_DATE) as writer:
+        writer.write(rows_of(PROFILES, 2))
+        assert by_date(published) == ALIKE
+
+
+def test_a_reader_never_sees_half_a_file_or_none(folder: DatasetFolder, root: Path) -> None:
+    # Two sizes, each of its own content: a mixture would show.
+    sizes = {10: "short", 5_000: "long"}
+    write(folder, NAMES, rows_of(NAMES, 10, requested_name="short"))
+    done, problems, reads = threading.Event(), list[str](), 0
+
+    def replace_again_and_again() -> None:
+        try:
+            for _ in range(20):
+                for rows, name in reversed(sizes.items()):
+                    write(folder, NAMES, rows_of(NAMES, rows, requested_name=name))
+        finally:
+            done.set()
+
+    writer = threading.Thread(target=replace_again_and_again)
+    writer.start()
+    seen = set[int]()
+    while not done.is_set():
+        found = [path for path in root.glob("names/*/*") if not path.name.startswith(".")]
+        if [path.name for path in found] != ["part-0.parquet"]:
+            problems.append(f"saw {found}")
+        # Opened once: a reader that opens a path twice may meet two versions, each one whole.
+        with (root / NAMES_FILE).open("rb") as file:
+            table = pq.read_table(file, columns=["requested_name"])
+        names = set(table["requested_name"].to_pylist())
+        if names != {sizes.get(table.num_rows)}:
+            problems.append(f"{table.num_rows} rows of {names}")
+        seen.add(table.num_rows)
+        reads += 1
+    writer.join()
+    assert problems == []
+    assert reads > 10
+    assert seen == set(sizes)
+
+
+# Failures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(folder: DatasetFolder, root: Path) -> Iterator[bytes]:
+    """A file that was there before; whatever the test does, it is there after."""
+    write(folder, NAMES, rows_of(NAMES, 1))
+    before = (root / NAMES_FILE).read_bytes()
+    yield before
+    assert files_below(root) == [NAMES_FILE]
+    assert (root / NAMES_FILE).read_bytes() == before
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_exception_leaves_the_old_file_and_no_other(
+    folder: DatasetFolder, finished: bool
+) -> None:
+    def write_and_fail() -> None:
+        with folder.writer(NAMES, DATE) as writer:
+            writer.write(rows_of(NAMES, 3))
+            if finished:
+                writer.finish()
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_and_fail()
+
+
+@pytest.mark.usefixtures("old")
+def test_what_is_not_put_in_place_is_removed(folder: DatasetFolder) -> None:
+    with folder.writer(NAMES, DATE) as writer:
+        writer.write(rows_of(NAMES, 3))
+        writer.finish()
+
+
+@pytest.mark.usefixtures("old")
+def test_a_row_that_does_not_fit_leaves_the_old_file(folder: DatasetFolder) -> None:
+    with pytest.raises(pa.ArrowInvalid), folder.writer(NAMES, DATE) as writer:
+        writer.write(rows_of(NAMES, 3, source_row="three"))
+
+
+@pytest.mark.usefixtures("old")
+def test_two_writers_of_one_partition_do_not_disturb_each_other(folder: DatasetFolder) -> None:
+    with folder.writer(NAMES, DATE) as first, folder.writer(NAMES, DATE) as second:
+        first.write(rows_of(NAMES, 3))
+        second.write(rows_of(NAMES, 2))
+        first.finish()
+        second.finish()
+        counts = first.read(["source_row"]).num_rows, second.read(["source_row"]).num_rows
+        assert counts == (3, 2)
+
+
+_WRITE_MORE_THAN_ALLOWED = """
+import resource, sys
+from lookup_pipeline.datasets.columns import NAMES
+from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline_tests.datasets.helpers import DATE, rows_of
+
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+rows = rows_of(NAMES, 20_000)
+for place, row in enumerate(rows):
+    row["requested_name"] = f"{place * 2654435761 % 2**32:x}"
+try:
+    with DatasetFolder(sys.argv[1]).writer(NAMES, DATE) as writer:
+        for start in range(0, len(rows), 1000):
+            writer.write(rows[start : start + 1000])
+        writer.finish()
+        writer.replace()
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.usefixtures("old")
+# Full at the first bytes, in the middle, and when the end of the file is written.
+@pytest.mark.parametrize("limit", [0, 20_000, 100_000])
+def test_a_full_disk_leaves_the_old_file_and_says_so(root: Path, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WRITE_MORE_THAN_ALLOWED, str(root), str(limit)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # Bytecode would be a file beyond the limit as well.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.stdout.split() == [str(errno.EFBIG)]
+
+
+def test_the_files_of_the_full_disk_test_are_larger_than_its_limits(
+    folder: DatasetFolder, root: Path
+) -> None:
+    rows = rows_of(NAMES, 20_000)
+    for place, row in enumerate(rows):
+        row["requested_name"] = f"{place * 2654435761 % 2**32:x}"
+    write(folder, NAMES, rows)
+    assert (root / NAMES_FILE).stat().st_size > 100_000
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_folder_that_vanishes_fails_the_write_and_other_partitions_stay(
+    folder: DatasetFolder, root: Path
+) -> None:
+    write(folder, NAMES, rows_of(NAMES, 1), NEXT_DATE)
+
+    def write_while_it_vanishes() -> None:
+        with folder.writer(NAMES, DATE) as writer:
+            writer.write(rows_of(NAMES, 1))
+            shutil.rmtree(root / "names" / f"lookup_date={DATE}")
+            writer.finish()
+            writer.replace()
+
+    with pytest.raises(FileNotFoundError):
+        write_while_it_vanishes()
+    assert count(folder, NAMES, NEXT_DATE) == 1
+    assert not folder.exists(NAMES, DATE)
+
+
+def test_what_dead_processes_left_is_removed_a_day_later(folder: DatasetFolder, root: Path) -> None:
+    """Whatever name a temporary file has: one is left behind by a writer that is never closed."""
+    write(folder, NAMES, rows_of(NAMES, 1))
+    for hours in (1, 25):
+        before = set(files_below(root))
+        abandoned = folder.writer(NAMES, DATE)
+        abandoned.__enter__()
+        abandoned.write(rows_of(NAMES, 1))
+        abandoned.finish()
+        (left,) = set(files_below(root)) - before
+        age = time.time() - hours * HOUR
+        os.utime(root / left, (age, age))
+        if hours == 1:
+            young = left
+    write(folder, NAMES, rows_of(NAMES, 2))
+    assert set(files_below(root)) == {NAMES_FILE, young}
+    assert count(folder) == 2
+
+
+def test_the_temporary_files_of_others_stay(folder: DatasetFolder, root: Path) -> None:
+    write(folder, REJECTED_NAMES, rows_of(REJECTED_NAMES, 1))
+    foreign = root / "rejected_names" / f"lookup_date={DATE}" / ".notes.tmp"
+    foreign.write_text(FILE)
+    os.utime(foreign, (0, 0))
+    write(folder, REJECTED_NAMES, rows_of(REJECTED_NAMES, 2))
+    assert foreign.exists()
