@@ -100,9 +100,10 @@ def news(ledger: Ledger, date: str = DATE) -> int:
 
 def lookup_of(ledger: Ledger, person: str) -> int:
     with ledger.read() as connection:
-        return connection.scalars(
+        found: int = connection.scalars(
             select(lookups.c.lookup_id).where(lookups.c.identity == person)
         ).one()
+    return found
 
 
 def states(connection: Connection) -> dict[int, State]:

@@ -218,7 +218,7 @@ _ANSWERS = st.builds(
 )
 
 
-@settings(deadline=None, database=None, max_examples=60)
+@settings(deadline=None, database=None, max_examples=40)
 @given(st.lists(_ANSWERS, min_size=2, max_size=5))
 def test_answers_recorded_together_leave_what_answers_recorded_one_by_one_leave(
     answers: list[Answer],

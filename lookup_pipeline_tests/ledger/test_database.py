@@ -126,9 +126,14 @@ def test_commits_are_durable_and_wait_for_other_processes(ledger: Ledger) -> Non
 
 
 def test_a_write_that_raises_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.write() as connection:
-        connection.execute(lookups.insert().values(identity="ann", parameters="{}", state="queued"))
-        raise ZeroDivisionError
+    def write_and_fail() -> None:
+        row = {"identity": "ann", "parameters": "{}", "state": "queued"}
+        with ledger.write() as connection:
+            connection.execute(lookups.insert().values(row))
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_and_fail()
     assert states_of(ledger) == {}
 
 

@@ -48,7 +48,7 @@ def test_four_processes_claim_every_lookup_exactly_once(tmp_path: Path) -> None:
 
 
 def test_six_processes_that_open_a_new_ledger_at_once_all_succeed(tmp_path: Path) -> None:
-    processes, ledgers = 6, 8
+    processes, ledgers = 6, 5
     urls = [f"sqlite:///{tmp_path / f'ledger-{number}.db'}" for number in range(ledgers)]
     together, told = SPAWN.Barrier(processes), SPAWN.Queue()
     started = [start(open_new_ledgers, urls, together, told) for _ in range(processes)]

@@ -205,7 +205,7 @@ _VERSION = st.dictionaries(
 )
 
 
-@settings(deadline=None, database=None, max_examples=60)
+@settings(deadline=None, database=None, max_examples=35)
 @given(st.lists(st.tuples(_VERSION, st.integers(1, 12)), min_size=1, max_size=4), st.booleans())
 def test_any_sequence_of_versions_ends_in_exactly_the_last_one(
     versions: list[tuple[list[RequestedRow], int]], reverse_files: bool

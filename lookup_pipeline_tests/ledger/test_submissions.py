@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from lookup_pipeline.ledger import Ledger, State
@@ -75,12 +76,14 @@ def test_claiming_nothing_claims_nothing(ledger: Ledger) -> None:
 
 def test_a_claim_that_is_rolled_back_was_never_made(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann"]))
-    try:
+
+    def claim_and_fail() -> None:
         with ledger.write() as connection:
-            claim(connection, queued_ids(connection, DATE, T0), OWNER, T0)
+            assert claim(connection, queued_ids(connection, DATE, T0), OWNER, T0)
             raise InterruptedError
-    except InterruptedError:
-        pass
+
+    with pytest.raises(InterruptedError):
+        claim_and_fail()
     assert len(claim_all(ledger, owner=OTHER)) == 1
 
 
