@@ -55,9 +55,7 @@ def status_answer() -> bytes:
                 ).json()["id"]
                 for number in range(100)
             ]
-            return client.get(
-                f"{sandbox.base_url}/person/checkStatus", params={"ids": ids}
-            ).content
+            return client.get(f"{sandbox.base_url}/person/checkStatus", params={"ids": ids}).content
 
 
 def seconds(way: Callable[[], object]) -> float:

@@ -176,7 +176,10 @@ class _Submission:
         self._workers = workers
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         self._in_air = 0
+        # Answers whose commit has not succeeded yet: a ledger that is locked loses none.
+        self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
+        self._silent_until: datetime | None = None
         self._failures = 0
         self._successes = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
@@ -189,7 +192,7 @@ class _Submission:
         wait = 0.0
         while True:
             finished = self._collect(wait)
-            claims, pause = self._turn(finished)
+            claims, pause = self._turn()
             for each in claims:
                 self._in_air += 1
                 self._workers.submit(self._send, each)
@@ -202,10 +205,11 @@ class _Submission:
     def drain(self) -> None:
         """Wait for the requests in the air and record their answers."""
         while self._in_air:
-            finished = self._collect(_TURN)
-            if finished:
-                with self._ledger.write() as connection:
-                    record(connection, self._answers(finished, self._clock()), self._clock())
+            self._collect(_TURN)
+        if self._unrecorded:
+            with self._ledger.write() as connection:
+                record(connection, self._unrecorded, self._clock())
+            self._unrecorded.clear()
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
@@ -224,8 +228,8 @@ class _Submission:
             result = RocketReachError(ErrorClass.AMBIGUOUS, f"unexpected {type(error).__name__}")
         self._results.put((each, result))
 
-    def _collect(self, wait: float) -> list[_Result]:
-        """The answers that are there; waits so many seconds for the first of them."""
+    def _collect(self, wait: float) -> bool:
+        """Take the answers that are there, waiting so long for the first; whether there were any."""
         finished: list[_Result] = []
         try:
             if self._in_air:
@@ -238,9 +242,11 @@ class _Submission:
         except queue.Empty:
             pass
         self._in_air -= len(finished)
-        return finished
+        now = self._clock()
+        self._unrecorded += [self._answer(each, result, now) for each, result in finished]
+        return bool(finished)
 
-    def _turn(self, finished: list[_Result]) -> tuple[list[Claim], timedelta | None]:
+    def _turn(self) -> tuple[list[Claim], timedelta | None]:
         """One transaction; what to send now, and when to look again.
 
         The pause is None where only an answer can bring news: every worker is busy, or nothing is
@@ -248,32 +254,29 @@ class _Submission:
         """
         now = self._clock()
         with self._ledger.write() as connection:
-            record(connection, self._answers(finished, now), now)
-            for _claim, result in finished:
-                if isinstance(result, RocketReachError):
-                    self._keep_silent(connection, result, now)
-            if self._stopped_by is not None or self.report.waits_until is not None:
-                return [], None
-            if not self._ids:
-                self._ids.extend(queued_ids(connection, self._lookup_date, now))
-            if not self._ids:
-                return [], self._until(next_ready_at(connection, self._lookup_date), now)
-            free = min(WORKERS - self._in_air, len(self._ids))
-            permits = limits.take(
-                connection, OPERATION, free, self._policy.requests_per_second, now
-            )
-            if not permits.granted:
-                return [], self._until(now + permits.wait, now) if free else None
-            wanted = [self._ids.popleft() for _ in range(permits.granted)]
-            claims = claim(connection, wanted, self._owner, now)
-            all_busy = self._in_air + len(claims) >= WORKERS
-            return claims, None if all_busy else timedelta(0)
+            record(connection, self._unrecorded, now)
+            if self._silent_until is not None:
+                limits.block(connection, OPERATION, self._silent_until)
+            claims, pause = self._claim(connection, now)
+        self._unrecorded.clear()
+        self._silent_until = None
+        return claims, pause
 
-    def _keep_silent(self, connection: Connection, error: RocketReachError, now: datetime) -> None:
-        if error.retry_after is not None:
-            limits.block(connection, OPERATION, now + error.retry_after)
-        elif error.status == 429:
-            limits.block(connection, OPERATION, now + _UNNAMED_SILENCE)
+    def _claim(self, connection: Connection, now: datetime) -> tuple[list[Claim], timedelta | None]:
+        if self._stopped_by is not None or self.report.waits_until is not None:
+            return [], None
+        if not self._ids:
+            self._ids.extend(queued_ids(connection, self._lookup_date, now))
+        if not self._ids:
+            return [], self._until(next_ready_at(connection, self._lookup_date), now)
+        free = min(WORKERS - self._in_air, len(self._ids))
+        permits = limits.take(connection, OPERATION, free, self._policy.requests_per_second, now)
+        if not permits.granted:
+            return [], self._until(now + permits.wait, now) if free else None
+        wanted = [self._ids.popleft() for _ in range(permits.granted)]
+        claims = claim(connection, wanted, self._owner, now)
+        all_busy = self._in_air + len(claims) >= WORKERS
+        return claims, None if all_busy else timedelta(0)
 
     def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""
@@ -284,9 +287,6 @@ class _Submission:
             return None
         return max(at - now, timedelta(milliseconds=1))
 
-    def _answers(self, finished: list[_Result], now: datetime) -> list[Answer]:
-        return [self._answer(each, result, now) for each, result in finished]
-
     def _answer(
         self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
     ) -> Answer:
@@ -295,7 +295,7 @@ class _Submission:
             self._successes += 1
             answer = from_lookup(each, self._owner, result, now, self._policy.deadline)
         else:
-            self._note_trouble(result)
+            self._note_trouble(result, now)
             answer = from_error(
                 each,
                 self._owner,
@@ -307,7 +307,10 @@ class _Submission:
         self._count(answer)
         return answer
 
-    def _note_trouble(self, error: RocketReachError) -> None:
+    def _note_trouble(self, error: RocketReachError, now: datetime) -> None:
+        silence = error.retry_after or (_UNNAMED_SILENCE if error.status == 429 else None)
+        if silence is not None:
+            self._silent_until = max(self._silent_until or now, now + silence)
         if error.error_class is ErrorClass.QUERY:
             self._failures = 0
             return
