@@ -229,7 +229,7 @@ class _Submission:
         self._results.put((each, result))
 
     def _collect(self, wait: float) -> bool:
-        """Take the answers that are there, waiting so long for the first; whether there were any."""
+        """Take the answers that are there, waiting so long for the first; were there any?"""
         finished: list[_Result] = []
         try:
             if self._in_air:
