@@ -1,8 +1,13 @@
-"""What holds for every test."""
+"""What holds for every test, and the simulated API that most of them share."""
 
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+
+from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
 
 _ENV_FILE = Path(__file__).parents[1] / ".env"
 
@@ -15,3 +20,35 @@ def pytest_sessionstart() -> None:
             "names instead of the simulated API.",
             returncode=2,
         )
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the machine stands between the tests and their own servers."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture(scope="session")
+def certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+@pytest.fixture(autouse=True)
+def certificates_loaded_once(monkeypatch: pytest.MonkeyPatch, certificates: ssl.SSLContext) -> None:
+    """Loading them takes longer than most tests."""
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda: certificates)
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[RunningSandbox]:
+    """A simulated API in a process of its own."""
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
+    """The simulated API, empty at the start of each test."""
+    shared_sandbox.reset(api_key="sandbox")
+    return shared_sandbox

@@ -1,18 +1,11 @@
-"""One sandbox for all these tests, and a workplace of its own for each."""
+"""A workplace of its own for each test, and a key that stands nowhere else."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
+from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import Workplace
-
-
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lookup_pipeline import settings
 from lookup_pipeline.definitions import build_defs
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
-from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
+from lookup_pipeline.sandbox.process import RunningSandbox
 
 DATE = "2026-01-05"
 
@@ -44,32 +44,25 @@ class Project:
         )
 
 
-@pytest.fixture(scope="session")
-def simulated_api() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def project(
-    tmp_path: Path, simulated_api: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     for name in (*settings.DEFAULTS, settings.API_KEY):
         monkeypatch.delenv(name, raising=False)
-    simulated_api.reset()
     with DagsterInstance.ephemeral() as instance:
         yield Project(
             tmp_path,
             instance,
-            simulated_api,
+            sandbox,
             {
                 "ledger": LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}"),
                 "folders": Folders(
                     names_url=str(tmp_path / "names"), output_url=str(tmp_path / "output")
                 ),
                 "rocketreach": RocketReach(
-                    api_key=simulated_api.api_key,
-                    base_url=simulated_api.base_url,
+                    api_key=sandbox.api_key,
+                    base_url=sandbox.base_url,
                     requests_per_second=0,
                 ),
             },

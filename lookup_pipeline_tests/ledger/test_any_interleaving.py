@@ -287,6 +287,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert is_now == was
         if was.state is not State.QUEUED and is_now.state is State.QUEUED:
             assert self.released == lookup_id, "only its own request may put it back"
+            assert was.state in (State.SUBMITTING, State.UNCONFIRMED)
             del self.risky[lookup_id]
         if is_now.state in SETTLED:
             assert is_now.next_poll_at is None

@@ -1,23 +1,11 @@
-"""A sandbox in a process of its own, shared by the tests and empty at the start of each."""
+"""A client of the simulated API."""
 
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
-
-
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
-    shared_sandbox.reset(api_key="sandbox")
-    return shared_sandbox
+from lookup_pipeline.sandbox.process import RunningSandbox
 
 
 @pytest.fixture
