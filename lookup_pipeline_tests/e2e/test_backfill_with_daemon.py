@@ -100,7 +100,9 @@ def test_a_backfill_of_three_days_ends_in_parquet_without_a_person(tmp_path: Pat
             "the backfill to succeed",
         )
         wait_until(lambda: pending(tmp_path) == 0, "the sensor to publish what settled")
-        runs = web.ask(RUNS)["runsOrError"]["results"]
+        # The files are in place a moment before the run that wrote them has ended.
+        wait_until(lambda: all(ended(run) for run in all_runs(web)), "the last runs to end")
+        runs = all_runs(web)
 
         datasets = {name: read(tmp_path, name) for name in ("names", "lookups", *PUBLISHED)}
         charges, submissions = sandbox.charges(), sandbox.lookups()
@@ -143,6 +145,15 @@ def pending(folder: Path) -> int:
 
 def tags(run: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in run["tags"]}
+
+
+def all_runs(web: Web) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = web.ask(RUNS)["runsOrError"]["results"]
+    return runs
+
+
+def ended(run: dict[str, Any]) -> bool:
+    return run["status"] in {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

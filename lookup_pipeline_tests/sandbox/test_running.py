@@ -129,11 +129,13 @@ def test_the_command_prints_how_to_use_it() -> None:
     )
     try:
         assert process.stdout
-        lines = [process.stdout.readline() for _ in range(7)]
+        text = "".join(process.stdout.readline() for _ in range(7))
+        # The socket listens before the address is printed, so this waits until it serves.
+        address = text.split("answers at ")[1].split()[0]
+        assert httpx.get(f"{address}/account/", trust_env=False).status_code == 401
     finally:
-        process.terminate()
+        process.kill()
         process.communicate()
-    text = "".join(lines)
     assert "export ROCKETREACH_BASE_URL=http://127.0.0.1:" in text
     assert "export ROCKETREACH_API_KEY=sandbox" in text
 
