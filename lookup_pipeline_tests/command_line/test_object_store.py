@@ -1,0 +1,62 @@
+"""Names and datasets in an object store, spoken to over S3's own protocol."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from upath import UPath
+
+from lookup_pipeline.datasets.columns import DATASETS
+from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline_tests.command_line.workplace import DAY, NEXT_DAY, Workplace, told
+
+CSV = "name,current_employer,team\nAda Byron,Analytical Engines,blue\nOnly A Name,,red\n"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An empty bucket; the variables that lead to it, in this process and for others."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    UPath("s3://people").fs.clear_instance_cache()
+    UPath("s3://people").mkdir()
+    yield variables
+    server.stop()
+
+
+def test_csv_and_parquet_may_lie_in_a_bucket(
+    workplace: Workplace, sandbox: RunningSandbox, store: dict[str, str]
+) -> None:
+    names = UPath("s3://people/names")
+    (names / f"{DAY}.csv").write_text(CSV)
+    (names / NEXT_DAY / "crm.csv").write_text(CSV.replace("Byron", "King"))
+    places = store | {
+        "LOOKUP_PIPELINE_NAMES_URL": "s3://people/names",
+        "LOOKUP_PIPELINE_OUTPUT_URL": "s3://people/output",
+    }
+    for _ in range(2):
+        done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY, **places)
+        assert done.returncode == 0, told(done)
+    assert len(sandbox.lookups()) == len(sandbox.charges()) == 2
+    assert "s3://people/output/profiles" in done.stdout
+
+    output = UPath("s3://people/output")
+    output.fs.invalidate_cache()
+    assert {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()} == {
+        f"{dataset.name}/lookup_date={day}/part-0.parquet"
+        for dataset in DATASETS
+        for day in (DAY, NEXT_DAY)
+    }, "and nothing unfinished"
+    profiles = pd.read_parquet("s3://people/output/profiles", engine="pyarrow")
+    assert sorted(profiles["source_file"]) == [f"{DAY}.csv", f"{NEXT_DAY}/crm.csv"]
+    assert sorted(profiles["requested_name"]) == ["Ada Byron", "Ada King"]
