@@ -18,8 +18,13 @@ FIRST_POLL = timedelta(seconds=3)
 # Nobody waits for a lookup that is hours old: five minutes late is soon enough.
 SLOWEST_POLL = timedelta(minutes=5)
 
-# 500 is documented as "try again later": this often for one person while others succeed.
+# 500 is documented as "try again later": a person is sent this often in all, since each time may
+# be charged.
 MAX_SERVER_ERRORS = 3
+
+# Where nobody is answered, it is an outage, not the person: whoever has had all tries then has one
+# more after so long.
+_AFTER_OUTAGE = timedelta(minutes=15)
 
 # Back-off between tries where the provider names no time: doubling, jittered, capped.
 FIRST_RETRY = timedelta(seconds=1)
@@ -114,7 +119,7 @@ def from_error(
         now: the current time.
         tries: failures in a row so far, this one included: sets the back-off.
         others_succeed: whether the provider has answered anyone of late. While it has not, a 500
-            is an outage, not this person's fault, and does not count as an attempt.
+            is an outage, not this person's fault, and fails nobody.
     """
     retry = Answer(
         claim.lookup_id,
@@ -129,10 +134,10 @@ def from_error(
         case ErrorClass.NOT_PROCESSED:
             wait = error.retry_after or retry_delay(tries)
             return replace(retry, not_processed=True, not_before=now + wait)
-        case ErrorClass.RETRYABLE if not others_succeed:
-            return replace(retry, not_processed=True, not_before=now + retry_delay(tries))
         case ErrorClass.RETRYABLE if claim.attempts < MAX_SERVER_ERRORS:
-            return replace(retry, not_before=now + retry_delay(claim.attempts))
+            return replace(retry, not_before=now + retry_delay(max(tries, claim.attempts)))
+        case ErrorClass.RETRYABLE if not others_succeed:
+            return replace(retry, not_before=now + _AFTER_OUTAGE)
         case ErrorClass.RETRYABLE:
             kind, state = FailureKind.SERVER_ERROR, State.FAILED
         case ErrorClass.AMBIGUOUS:

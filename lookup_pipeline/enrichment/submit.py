@@ -1,16 +1,20 @@
 """Submitting: a partition's queued lookups go to the provider, each one once.
 
-The main thread owns the ledger; workers own the connections. One turn of the loop is one
-transaction: record the answers that have come in, and claim as many lookups as there are free
-workers and leave to send. So the intent is on disk before a request leaves, a crash leaves no
-more than `WORKERS` lookups in doubt, and under load a commit serves several lookups.
+One thread owns the ledger; workers own the connections. One turn of its loop is one transaction:
+record the answers that have come in, and claim as many lookups as there are free workers and
+leave to send. So the intent is on disk before a request leaves, a crash leaves no more than
+`WORKERS` lookups in doubt, and under load a commit serves several lookups.
+
+The thread is not the caller's: an interrupt reaches the main thread only, and could otherwise fall
+between a claim and its request, which nobody would ever send.
 """
 
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -57,6 +61,9 @@ PATIENCE = 10
 # Seconds between looks at the clock while nothing happens, so that an interrupt is noticed.
 _TURN = 1.0
 
+# Seconds between reports of progress.
+_REPORT = 0.25
+
 # Seconds that the first answer waits for others to share its transaction: nothing beside a
 # request's own time, and under load a commit serves half a dozen lookups instead of one.
 _GATHER = 0.004
@@ -87,6 +94,7 @@ class SubmissionReport:
         unconfirmed: may or may not have been processed.
         put_back: requests that went back into the queue.
         waits_until: when the rest may go out, if the provider's limits stopped it.
+        out_of_time: whether it ended because its time was up.
     """
 
     accepted: int = 0
@@ -95,6 +103,7 @@ class SubmissionReport:
     unconfirmed: int = 0
     put_back: int = 0
     waits_until: datetime | None = None
+    out_of_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +114,13 @@ class SubmissionPolicy:
         lookup_type: which kind of credit a lookup may use.
         requests_per_second: ceiling over all operations and processes; 0 lifts it.
         deadline: how long a lookup may stay in flight.
+        seconds: no request leaves after so long; None for as long as it takes.
     """
 
     lookup_type: str
     requests_per_second: float
     deadline: timedelta
+    seconds: float | None = None
 
 
 def submit(
@@ -134,21 +145,42 @@ def submit(
         progress: told now and then how far it is.
 
     Returns:
-        What was done; `waits_until` is set where the provider's limits leave the rest queued,
-        which is a normal end.
+        What was done; `waits_until` or `out_of_time` is set where the rest stays queued, which is
+        a normal end.
 
     Raises:
         SubmissionStoppedError: the account or the API is in trouble; the rest is queued.
     """
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup") as workers:
-        run = _Submission(ledger, client, lookup_date, owner, policy, clock, progress, workers)
+    with (
+        ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup") as workers,
+        ThreadPoolExecutor(1, thread_name_prefix="submission") as thread,
+    ):
+        _start_all(workers)
+        run = _Submission(ledger, client, lookup_date, owner, policy, clock, workers)
         try:
-            run.work()
+            work = thread.submit(run.work)
+            while not wait([work], timeout=_REPORT).done:
+                progress(run.report)
         finally:
             # Interrupted or not: what is in the air is answered or times out, and is recorded.
-            run.drain()
+            run.claim_no_more()
+        work.result()
+    progress(run.report)
     run.raise_if_stopped()
     return run.report
+
+
+def _start_all(workers: ThreadPoolExecutor) -> None:
+    """Have every worker running before the first claim.
+
+    A machine that gives no more threads then stops the submission before anybody is in doubt.
+    """
+    barrier = threading.Barrier(WORKERS)
+    try:
+        wait([workers.submit(barrier.wait) for _ in range(WORKERS)])
+    except BaseException:
+        barrier.abort()
+        raise
 
 
 _Result = tuple[Claim, LookupAnswer | RocketReachError]
@@ -163,7 +195,6 @@ class _Submission:
         owner: str,
         policy: SubmissionPolicy,
         clock: Clock,
-        progress: Callable[[SubmissionReport], None],
         workers: ThreadPoolExecutor,
     ) -> None:
         self._ledger = ledger
@@ -172,7 +203,6 @@ class _Submission:
         self._owner = owner
         self._policy = policy
         self._clock = clock
-        self._progress = progress
         self._workers = workers
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         self._in_air = 0
@@ -183,15 +213,28 @@ class _Submission:
         self._failures = 0
         self._successes = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
+        self._unanswered: RocketReachError | None = None
+        self._ends_at = None if policy.seconds is None else clock() + timedelta(0, policy.seconds)
+        self._may_claim = True
         self.report = SubmissionReport()
 
     def work(self) -> None:
-        """Send until nothing is left to send, or something stops it."""
+        """Send until nothing is left to send, or something stops it; record every answer."""
+        try:
+            self._send_all()
+        finally:
+            self._drain()
+
+    def claim_no_more(self) -> None:
+        """Have `work` come to its end: nothing new is sent."""
+        self._may_claim = False
+
+    def _send_all(self) -> None:
         with self._ledger.write() as connection:
             expire_leases(connection, self._clock())
         wait = 0.0
         while True:
-            finished = self._collect(wait)
+            self._collect(wait)
             claims, pause = self._turn()
             for each in claims:
                 self._in_air += 1
@@ -199,11 +242,8 @@ class _Submission:
             if pause is None and not self._in_air:
                 return
             wait = _TURN if pause is None else min(pause.total_seconds(), _TURN)
-            if finished:
-                self._progress(self.report)
 
-    def drain(self) -> None:
-        """Wait for the requests in the air and record their answers."""
+    def _drain(self) -> None:
         while self._in_air:
             self._collect(_TURN)
         if self._unrecorded:
@@ -213,6 +253,8 @@ class _Submission:
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
+        if self._stopped_by is None and self._unanswered is not None and not self._successes:
+            self._stopped_by = ("The API answers nobody", self._unanswered)
         if self._stopped_by is not None:
             raise SubmissionStoppedError(*self._stopped_by, self.report)
 
@@ -228,8 +270,8 @@ class _Submission:
             result = RocketReachError(ErrorClass.AMBIGUOUS, f"unexpected {type(error).__name__}")
         self._results.put((each, result))
 
-    def _collect(self, wait: float) -> bool:
-        """Take the answers that are there, waiting so long for the first; were there any?"""
+    def _collect(self, wait: float) -> None:
+        """Take the answers that are there, waiting so long for the first."""
         finished: list[_Result] = []
         try:
             if self._in_air:
@@ -244,7 +286,6 @@ class _Submission:
         self._in_air -= len(finished)
         now = self._clock()
         self._unrecorded += [self._answer(each, result, now) for each, result in finished]
-        return bool(finished)
 
     def _turn(self) -> tuple[list[Claim], timedelta | None]:
         """One transaction; what to send now, and when to look again.
@@ -263,7 +304,7 @@ class _Submission:
         return claims, pause
 
     def _claim(self, connection: Connection, now: datetime) -> tuple[list[Claim], timedelta | None]:
-        if self._stopped_by is not None or self.report.waits_until is not None:
+        if self._is_over(now):
             return [], None
         if not self._ids:
             self._ids.extend(queued_ids(connection, self._lookup_date, now))
@@ -277,6 +318,17 @@ class _Submission:
         claims = claim(connection, wanted, self._owner, now)
         all_busy = self._in_air + len(claims) >= WORKERS
         return claims, None if all_busy else timedelta(0)
+
+    def _is_over(self, now: datetime) -> bool:
+        """Whether nothing more is to be sent, whatever is queued."""
+        if self._ends_at is not None and now >= self._ends_at:
+            self.report = replace(self.report, out_of_time=True)
+        return (
+            not self._may_claim
+            or self._stopped_by is not None
+            or self.report.waits_until is not None
+            or self.report.out_of_time
+        )
 
     def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""
@@ -316,6 +368,8 @@ class _Submission:
             return
         if error.error_class is ErrorClass.ACCOUNT:
             self._stopped_by = ("The account is in trouble", error)
+        if error.error_class is ErrorClass.RETRYABLE:
+            self._unanswered = error
         # Being asked for patience is no failure: the limiter waits it out.
         elif error.status != 429 and error.retry_after is None:
             self._failures += 1

@@ -103,9 +103,10 @@ class Pipeline:
         owner: str = "run",
         rate: float = 0,
         lookup_type: str = "standard",
+        seconds: float | None = None,
         progress: Callable[[SubmissionReport], None] = lambda _report: None,
     ) -> SubmissionReport:
-        policy = SubmissionPolicy(lookup_type, rate, DEADLINE)
+        policy = SubmissionPolicy(lookup_type, rate, DEADLINE, seconds)
         return submit(
             self.ledger, self.client, day, owner, policy, clock=self.clock, progress=progress
         )

@@ -79,6 +79,22 @@ def test_a_submission_killed_half_way_is_finished_by_the_next_and_nobody_is_sent
     assert {name for name, _ in everybody} - doubtful <= set(sent(sandbox))
 
 
+@pytest.mark.parametrize("delay", [0.05, 0.2, 0.4, 0.7])
+def test_a_submission_interrupted_from_the_keyboard_ends_soon_and_leaves_nothing_in_doubt(
+    pipeline: Pipeline, sandbox: RunningSandbox, delay: float
+) -> None:
+    pipeline.register(people(3000))
+    sandbox.change(latency_seconds=0.01)
+    victim = start_victim(pipeline.root, sandbox, "submit")
+    wait_until(lambda: len(sandbox.lookups()) >= 1, victim)
+    time.sleep(delay)
+    victim.send_signal(signal.SIGINT)
+    output = victim.communicate(timeout=30)[0].decode()
+    assert "KeyboardInterrupt" in output
+    accepted = len(sandbox.lookups())
+    assert pipeline.states() == {State.IN_FLIGHT: accepted, State.QUEUED: 3000 - accepted}
+
+
 DEATHS = ["before:finish:2", "before:replace:1", "after:replace:1", "after:replace:3"]
 
 

@@ -1,5 +1,6 @@
 """Trouble while submitting: nobody is paid twice, nobody fails for what is not their fault."""
 
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
+from lookup_pipeline.enrichment.outcomes import MAX_SERVER_ERRORS
 from lookup_pipeline.enrichment.submit import (
     PATIENCE,
     WORKERS,
@@ -19,6 +21,7 @@ from lookup_pipeline.ledger import State
 from lookup_pipeline.rocketreach import ErrorClass
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
+    NEXT_DAY,
     MovableClock,
     Person,
     Pipeline,
@@ -85,7 +88,7 @@ def test_an_address_that_is_no_url_leaves_everything_queued(
 def test_an_account_in_trouble_half_way_stops_and_leaves_the_rest_queued(
     pipeline: Pipeline, sandbox: RunningSandbox, state: str, status: int
 ) -> None:
-    sandbox.change(latency_seconds=0.02)
+    sandbox.change(latency_seconds=0.2)
     pipeline.register(people(100))
 
     def mend_no_more(report: SubmissionReport) -> None:
@@ -279,7 +282,7 @@ def test_500_for_everybody_is_an_outage_and_fails_nobody_however_often_it_is_tri
     for _ in range(4):
         stop = stopped_submission(pipeline)
         assert stop.error.status == 500
-        pipeline.clock.advance(minutes=2)
+        pipeline.clock.advance(minutes=20)
         assert_nobody_failed(pipeline)
     sandbox.change(error_500=0)
     assert pipeline.submit().accepted == 30
@@ -295,7 +298,7 @@ def test_500_for_everybody_in_a_small_partition_fails_nobody_either(
         pipeline.submit()
     assert_nobody_failed(pipeline)
     sandbox.change(error_500=0)
-    pipeline.clock.advance(minutes=2)
+    pipeline.clock.advance(minutes=20)
     pipeline.submit()
     pipeline.settle()
     assert pipeline.states() == {State.COMPLETE: 2}
@@ -353,19 +356,86 @@ def test_two_submissions_of_one_partition_at_once_share_the_work(
     assert set(sent(sandbox).values()) == {1}
 
 
+def test_one_person_who_is_answered_500_alone_is_not_sent_without_end(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.clock = MovableClock(speed=20)
+    # The worst case: each time is processed, and charged.
+    sandbox.change(error_500_after=1, complete_after_polls=0)
+    pipeline.register(people(1))
+    stop = stopped_submission(pipeline)
+    assert stop.error.status == 500
+    assert len(sandbox.charges()) == MAX_SERVER_ERRORS
+    (row,) = pipeline.ledger_rows().values()
+    assert (row.state, row.attempts) == (State.QUEUED, MAX_SERVER_ERRORS)
+    assert pipeline.submit().waits_until is not None
+    assert len(sandbox.charges()) == MAX_SERVER_ERRORS, "not at once"
+    pipeline.clock.advance(minutes=20)
+    stopped_submission(pipeline)
+    assert len(sandbox.charges()) == MAX_SERVER_ERRORS + 1, "once more for each run"
+    pipeline.clock.advance(minutes=20)
+    pipeline.register([*people(1), ("Somebody Else", "Elsewhere")], NEXT_DAY)
+    sandbox.change(error_500_after=0)
+    pipeline.submit(NEXT_DAY)
+    assert pipeline.states(NEXT_DAY) == {State.COMPLETE: 2}
+
+
 def test_an_interrupt_leaves_nothing_in_doubt(pipeline: Pipeline, sandbox: RunningSandbox) -> None:
     def interrupt(report: SubmissionReport) -> None:
         if report.accepted >= 10:
             raise KeyboardInterrupt
 
     sandbox.change(latency_seconds=0.05)
-    pipeline.register(people(60))
+    pipeline.register(people(400))
     with pytest.raises(KeyboardInterrupt):
         pipeline.submit(progress=interrupt)
     accepted = len(sandbox.lookups())
-    assert 10 <= accepted < 60
-    assert pipeline.states() == {State.IN_FLIGHT: accepted, State.QUEUED: 60 - accepted}
+    assert 10 <= accepted < 400
+    assert pipeline.states() == {State.IN_FLIGHT: accepted, State.QUEUED: 400 - accepted}
     pipeline.submit()
+    assert set(sent(sandbox).values()) == {1}
+
+
+@pytest.mark.parametrize("given", [0, 3])
+def test_a_machine_that_gives_too_few_threads_leaves_everything_queued(
+    pipeline: Pipeline, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) >= given:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    pipeline.register(people(5))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        pipeline.submit()
+    assert len(started) == given
+    assert pipeline.states() == {State.QUEUED: 5}
+    monkeypatch.undo()
+    assert pipeline.submit().accepted == 5
+    assert set(sent(sandbox).values()) == {1}
+
+
+def test_a_submission_ends_when_its_time_is_up_and_the_next_goes_on(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(latency_seconds=0.1)
+    pipeline.register(people(400))
+    report = pipeline.submit(seconds=0.5)
+    assert report.out_of_time
+    assert 0 < report.accepted < 400
+    assert pipeline.states() == {
+        State.IN_FLIGHT: report.accepted,
+        State.QUEUED: 400 - report.accepted,
+    }
+    sandbox.change(latency_seconds=0)
+    rest = pipeline.submit()
+    assert not rest.out_of_time
+    assert report.accepted + rest.accepted == 400
     assert set(sent(sandbox).values()) == {1}
 
 

@@ -89,10 +89,11 @@ def test_a_failed_submission_goes_back_into_the_queue_only_where_that_is_safe(
             )
         case ErrorClass.RETRYABLE if attempts < MAX_SERVER_ERRORS or not others_succeed:
             assert answer.state is State.QUEUED
-            # While nobody is answered, it is an outage: no attempt at this person's expense.
-            assert answer.not_processed != others_succeed
+            assert not answer.not_processed, "each time may be charged, so each time counts"
+            # While nobody is answered, it is an outage: fail nobody, but leave them alone longer.
             assert answer.not_before is not None
-            assert NOW < answer.not_before <= NOW + timedelta(minutes=1)
+            longest = 1 if attempts < MAX_SERVER_ERRORS else 15
+            assert NOW < answer.not_before <= NOW + timedelta(minutes=longest)
         case ErrorClass.RETRYABLE:
             assert answer.state is State.FAILED
             assert answer.failure_kind == FailureKind.SERVER_ERROR
