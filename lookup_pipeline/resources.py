@@ -107,7 +107,7 @@ class RocketReach(ConfigurableResource[None]):
                 "it prints. Nothing was sent; everything stays queued."
             )
         base_url = self.base_url or settings.setting(settings.BASE_URL)
-        if not is_http_url(base_url):
+        if not is_http_url(base_url) or not base_url.rstrip("/").endswith("/api/v2"):
             raise ConfigurationError(
                 f"{settings.BASE_URL} is {base_url!r}; it takes a URL that ends in /api/v2."
             )

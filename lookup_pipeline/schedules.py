@@ -1,6 +1,7 @@
 """The nightly schedule."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from dagster import (
     RunRequest,
@@ -27,11 +28,23 @@ def _cron() -> str:
     return f"0 {int(hour)} * * *"
 
 
+def _time_zone() -> str:
+    name = setting(NIGHTLY_TIMEZONE)
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"{NIGHTLY_TIMEZONE} is {name!r}; it takes a name of the time zone database, such as "
+            "Europe/Berlin."
+        ) from error
+    return name
+
+
 @schedule(
     name="nightly_enrichment",
     job=enrichment_job,
     cron_schedule=_cron(),
-    execution_timezone=setting(NIGHTLY_TIMEZONE),
+    execution_timezone=_time_zone(),
     description="Enriches the day before, every night. Off until you turn it on: it spends "
     "credits.",
 )

@@ -31,6 +31,8 @@ from lookup_pipeline.ledger.publications import (
     wait_before_next_request,
 )
 from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.partitions import DAILY
+from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.settings import PUBLISH_INTERVAL, number
 
@@ -44,7 +46,8 @@ POLL_SECONDS = 30
 # Run requests a tick: each takes the daemon a moment, and the rest come at the next tick.
 MAX_REQUESTS = 25
 
-# A run that has said nothing for this long is not waited for: its process was killed.
+# A run that began so long ago is not waited for: `processes` knows the dead ones of this machine
+# only.
 _RUN_COUNTS_FOR = timedelta(hours=6)
 
 _UNDER_WAY = [
@@ -69,6 +72,8 @@ def lookup_status_sensor(
 ) -> SensorResult | SkipReason:
     """Poll what is due, then request `publish_job` for partitions whose files are out of date."""
     entered = time.monotonic()
+    if dead := end_dead_runs(context.instance):
+        context.log.warning(f"Runs whose process is gone, now marked as failed: {dead}")
     book = ledger.open()
     report = _poll(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
     told = (
@@ -82,12 +87,8 @@ def lookup_status_sensor(
         if report.error is not None:
             context.log.error(f"{report.failed_calls} calls failed: {report.error}")
         return SensorResult(run_requests=requests)
-    if report.all_failed:
-        # Silence would look like success. Raised only where there is nothing to publish, since a
-        # failed tick loses its run requests.
-        raise RuntimeError(
-            f"Every call to the API failed ({report.calls} of {report.calls}): {report.error}"
-        ) from report.error
+    # Only where there is nothing to publish, since a failed tick loses its run requests.
+    report.raise_if_all_failed()
     return SkipReason(f"{told} No partition has news to publish.")
 
 
@@ -110,7 +111,12 @@ def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollRepor
 def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequest]:
     now = utc_now()
     with ledger.read() as connection:
-        due = [news for news in partitions_with_news(connection) if _is_due(news, now)]
+        due = [
+            news
+            for news in partitions_with_news(connection)
+            # One that lies before a start date that was moved can't be run.
+            if _is_due(news, now) and DAILY.has_partition_key(news.lookup_date)
+        ]
     if not due:
         return
     under_way = _partitions_under_way(instance, now)

@@ -85,8 +85,8 @@ def resolve_location(location: str) -> str:
 
 def resolve_database(url: str) -> str:
     """A database URL, with the relative path of an SQLite file made absolute likewise."""
-    prefix = "sqlite:///"
-    path = url.removeprefix(prefix)
-    if not url.startswith(prefix) or path == ":memory:" or Path(path).is_absolute():
+    driver, separator, path = url.partition(":///")
+    is_file = driver.partition("+")[0] == "sqlite" and path and path != ":memory:"
+    if not is_file or Path(path).is_absolute():
         return url
-    return f"{prefix}{project_root() / path}"
+    return f"{driver}{separator}{project_root() / path}"

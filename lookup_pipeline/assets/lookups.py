@@ -1,9 +1,18 @@
 """`lookups`: registers the partition's rows and submits what is new."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
-from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, multi_asset
+from dagster import (
+    AssetExecutionContext,
+    Config,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    multi_asset,
+)
+from pydantic import Field
 
 from lookup_pipeline.assets.specs import (
     Stopwatch,
@@ -22,6 +31,7 @@ from lookup_pipeline.enrichment.submit import (
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import count_partitions, count_run
 from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import ConfigurationError
@@ -33,6 +43,16 @@ POOL = "rocketreach"
 _PROGRESS_EVERY = 5
 
 
+class SubmissionConfig(Config):
+    """What one run may be told, in the launchpad or by the command line."""
+
+    max_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="No request leaves after so many seconds; the rest stays queued.",
+    )
+
+
 @multi_asset(
     specs=[asset_spec(LOOKUPS, kinds={"rocketreach", "parquet"}, deps=[NAMES])],
     name="lookups",
@@ -41,11 +61,13 @@ _PROGRESS_EVERY = 5
 )
 def lookups(
     context: AssetExecutionContext,
+    config: SubmissionConfig,
     ledger: LedgerResource,
     folders: Folders,
     rocketreach: RocketReach,
 ) -> MaterializeResult[None]:
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
+    mark_run(context)
     watch, lookup_date, output, book = (
         Stopwatch(),
         context.partition_key,
@@ -56,7 +78,7 @@ def lookups(
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new."
     )
-    report = _submit(context, book, rocketreach)
+    report = _submit(context, book, rocketreach, config.max_seconds)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         _submitted, credits_spent = count_run(connection, lookup_date, context.run.run_id)
@@ -76,6 +98,13 @@ def lookups(
             "queued_until": MetadataValue.timestamp(report.waits_until),
             **warning(message),
         }
+    elif report.out_of_time:
+        message = (
+            f"{counts.states[State.QUEUED]} rows stay queued: the run's {config.max_seconds:g} "
+            "seconds (max_seconds) were up. Materialize lookups again"
+        )
+        context.log.warning(message)
+        told |= warning(message)
     return MaterializeResult(
         metadata={
             **file_metadata(output, LOOKUPS, lookup_date, registered.rows, watch),
@@ -86,7 +115,10 @@ def lookups(
 
 
 def _submit(
-    context: AssetExecutionContext, ledger: Ledger, rocketreach: RocketReach
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    rocketreach: RocketReach,
+    max_seconds: float | None,
 ) -> SubmissionReport:
     lookup_date = context.partition_key
     with ledger.read() as connection:
@@ -100,7 +132,7 @@ def _submit(
                 client,
                 lookup_date,
                 context.run.run_id,
-                rocketreach.policy,
+                replace(rocketreach.policy, seconds=max_seconds),
                 progress=_Progress(context),
             )
     except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:

@@ -10,6 +10,7 @@ from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, w
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.files import find_files
+from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def names_and_rejected_names(
     # pandas takes longer to load than all the rest: only where files are read.
     from lookup_pipeline.names.reader import read_names  # noqa: PLC0415
 
+    mark_run(context)
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
     files = find_files(folders.names, date.fromisoformat(lookup_date))
     with (

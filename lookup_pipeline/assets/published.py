@@ -20,6 +20,7 @@ from lookup_pipeline.enrichment.publish import (
     publish,
 )
 from lookup_pipeline.ledger.counts import PartitionCounts, count_run
+from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MIN_MATCH_RATE, number
 
@@ -33,6 +34,7 @@ def published_datasets(
     context: AssetExecutionContext, ledger: LedgerResource, folders: Folders
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """Publish the partition as it stands, whether or not everything has settled."""
+    mark_run(context)
     watch, lookup_date, output, book = (
         Stopwatch(),
         context.partition_key,

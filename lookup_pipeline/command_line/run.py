@@ -7,6 +7,7 @@ there, and what is left over here is finished there.
 import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 from dagster import (
     DagsterInstance,
@@ -20,20 +21,29 @@ from rich.console import Console
 from lookup_pipeline.command_line.display import counts_table, live_bar
 from lookup_pipeline.command_line.errors import WorkFailedError
 from lookup_pipeline.datasets.columns import PROFILES
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.enrichment.poll import PollingFailedError
+from lookup_pipeline.enrichment.submit import OPERATION
+from lookup_pipeline.ledger import Ledger, State, limits
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
+from lookup_pipeline.processes import end_dead_runs, process_tags
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.sensors import lookup_status_sensor
+from lookup_pipeline.settings import START_DATE, ConfigurationError, setting
 
 # Seconds between evaluations of the sensor; polls themselves keep to each lookup's own time.
 _TURN = 1.0
 
 # Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed below.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+# Ticks in a row without one answer before the API counts as down, and seconds between them: a
+# minute in all.
+_PATIENCE = 6
+_PAUSE = 10.0
 
 
 class ExitCode(IntEnum):
@@ -53,8 +63,13 @@ def partition_keys(first: str, last: str | None) -> list[str]:
 
     Raises:
         UnknownPartitionError: one of the two is no partition, or they are in the wrong order.
+        ConfigurationError: there is no partition at all.
     """
     keys = list(DAILY.get_partition_keys())
+    if not keys:
+        raise ConfigurationError(
+            f"{START_DATE} is {setting(START_DATE)}, a day in the future: there is no partition."
+        )
     for key in (first, last or first):
         if key not in keys:
             raise UnknownPartitionError(
@@ -81,16 +96,17 @@ def run(
         definitions: the project's, whose assets and jobs are run.
         instance: where the runs are recorded.
         lookup_dates: partition keys.
-        timeout: seconds after which the rest is left for another time.
+        timeout: seconds after which no request begins and the rest is left for another time.
 
     Raises:
         WorkFailedError: a run failed.
     """
     end = time.monotonic() + timeout
     ledger = LedgerResource().open()
+    end_dead_runs(instance)
     with live_bar(console, ledger, lookup_dates):
         for lookup_date in lookup_dates:
-            _execute(definitions, instance, "enrichment_job", lookup_date)
+            _enrich(definitions, instance, lookup_date, end)
         settled = _follow(definitions, instance, ledger, lookup_dates, end)
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
@@ -124,8 +140,15 @@ def _follow(
     end: float,
 ) -> bool:
     """Evaluate the sensor and do what it asks for; whether everything settled in time."""
+    failures = 0
     while True:
-        _tick(definitions, instance)
+        try:
+            _tick(definitions, instance, lookup_dates)
+            failures = 0
+        except PollingFailedError as error:
+            failures += 1
+            if error.lasting or failures >= _PATIENCE:
+                raise WorkFailedError(f"{error} Nothing is lost: run it again.") from error
         with ledger.read() as connection:
             pending = [each for each in count_partitions(connection, lookup_dates) if each.pending]
             stale = {news.lookup_date for news in partitions_with_news(connection)}
@@ -135,11 +158,12 @@ def _follow(
             for lookup_date in sorted(stale & set(lookup_dates)):
                 _execute(definitions, instance, "publish_job", lookup_date)
             return not pending
-        _resubmit(definitions, instance, ledger, pending)
-        time.sleep(_TURN)
+        _resubmit(definitions, instance, ledger, pending, end)
+        pause = _PAUSE if failures else _TURN
+        time.sleep(min(pause, max(end - time.monotonic(), 0)))
 
 
-def _tick(definitions: Definitions, instance: DagsterInstance) -> None:
+def _tick(definitions: Definitions, instance: DagsterInstance, lookup_dates: Sequence[str]) -> None:
     context = build_sensor_context(
         instance=instance,
         resources={"ledger": LedgerResource(), "rocketreach": RocketReach()},
@@ -149,7 +173,13 @@ def _tick(definitions: Definitions, instance: DagsterInstance) -> None:
     result = lookup_status_sensor(context)
     if isinstance(result, SensorResult):
         for request in result.run_requests or ():
-            _execute(definitions, instance, "publish_job", str(request.partition_key), request.tags)
+            lookup_date = str(request.partition_key)
+            try:
+                _execute(definitions, instance, "publish_job", lookup_date)
+            except WorkFailedError:
+                # Another date shares a lookup with these: its trouble is in the UI, not theirs.
+                if lookup_date in lookup_dates:
+                    raise
 
 
 def _resubmit(
@@ -157,14 +187,29 @@ def _resubmit(
     instance: DagsterInstance,
     ledger: Ledger,
     pending: Sequence[PartitionCounts],
+    end: float,
 ) -> None:
     """Submit what a limit of the provider had left queued, once its window is open."""
     for each in pending:
         if each.states[State.QUEUED]:
             with ledger.read() as connection:
                 ready_at = next_ready_at(connection, each.lookup_date)
-            if ready_at is not None and ready_at <= utc_now():
-                _execute(definitions, instance, "enrichment_job", each.lookup_date)
+                silent_until = limits.blocked_until(connection, OPERATION)
+            if ready_at is not None and max(ready_at, silent_until or ready_at) <= utc_now():
+                _enrich(definitions, instance, each.lookup_date, end)
+
+
+def _enrich(
+    definitions: Definitions, instance: DagsterInstance, lookup_date: str, end: float
+) -> None:
+    left = max(end - time.monotonic(), 0)
+    _execute(
+        definitions,
+        instance,
+        "enrichment_job",
+        lookup_date,
+        {"ops": {"lookups": {"config": {"max_seconds": left}}}},
+    )
 
 
 def _execute(
@@ -172,18 +217,18 @@ def _execute(
     instance: DagsterInstance,
     job: str,
     lookup_date: str,
-    tags: Mapping[str, str] | None = None,
-) -> ExecuteInProcessResult:
+    config: Mapping[str, Any] | None = None,
+) -> None:
     result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=lookup_date,
-        run_config=_QUIET,
-        tags=dict(tags or {}),
+        run_config={**_QUIET, **(config or {})},
+        # Whoever typed the command runs it again; the daemon does not.
+        tags={**process_tags(), "dagster/max_retries": "0"},
         raise_on_error=False,
     )
     if not result.success:
         raise WorkFailedError(f"{job} of {lookup_date} failed: {_first_error(result)}")
-    return result
 
 
 def _first_error(result: ExecuteInProcessResult) -> str:

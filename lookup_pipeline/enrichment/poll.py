@@ -22,6 +22,20 @@ OPERATION = "checkStatus"
 PATIENCE = 3
 
 
+class PollingFailedError(Exception):
+    """Every call of a tick failed.
+
+    Attributes:
+        lasting: whether it stays so until somebody mends the account or the configuration.
+    """
+
+    def __init__(self, report: "PollReport", error: RocketReachError) -> None:
+        super().__init__(
+            f"Every call to the API failed ({report.failed_calls} of {report.calls}): {error}"
+        )
+        self.lasting = error.error_class is ErrorClass.ACCOUNT
+
+
 @dataclass(frozen=True, slots=True)
 class PollReport:
     """What polling did.
@@ -46,6 +60,15 @@ class PollReport:
     def all_failed(self) -> bool:
         """Whether there was something to ask, and every call failed."""
         return self.calls > 0 and self.calls == self.failed_calls
+
+    def raise_if_all_failed(self) -> None:
+        """Have silence not look like success.
+
+        Raises:
+            PollingFailedError: there was something to ask, and every call failed.
+        """
+        if self.all_failed and self.error is not None:
+            raise PollingFailedError(self, self.error) from self.error
 
 
 def expire(ledger: Ledger, *, clock: Clock = utc_now) -> PollReport:
@@ -80,8 +103,7 @@ def poll(
         clock: tells the time.
     """
     end = time.monotonic() + seconds
-    report = expire(ledger, clock=clock)
-    failures = 0
+    report, failures = PollReport(), 0
     while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
         permits, due = _claim(ledger, requests_per_second, clock())
         if permits.granted and due:
@@ -102,7 +124,11 @@ def poll(
             break
         else:
             time.sleep(permits.wait.total_seconds())
-    return report
+    # After the answers: who was asked for the last time and has none now, gets none.
+    expired = expire(ledger, clock=clock)
+    return replace(
+        report, settled=report.settled + expired.settled, unconfirmed=expired.unconfirmed
+    )
 
 
 def _claim(

@@ -71,6 +71,10 @@ def _create_engine(url: str) -> Engine:
             f"in SQLite. {cure}."
         )
     sqlite.prepare(parsed)
-    engine = create_engine(parsed)
+    # Without parameters, errors name no person: a log is no place for an e-mail address.
+    try:
+        engine = create_engine(parsed, hide_parameters=True)
+    except (ArgumentError, ImportError) as error:
+        raise LedgerError(f"The ledger's URL names a driver that is not here. {cure}.") from error
     sqlite.install(engine, _WRITE)
     return engine

@@ -57,6 +57,11 @@ _NOTE_NEWS_OF = (
 )
 
 
+# Ids in one statement: PostgreSQL's protocol takes 65,535 parameters, SQLite 32,766.
+_IDS = 10_000
+
+
 def note_news_of(connection: Connection, lookup_ids: Sequence[int]) -> None:
     """Count news for every partition in which one of these lookups stands."""
-    connection.execute(_NOTE_NEWS_OF, {"lookup_ids": lookup_ids})
+    for start in range(0, len(lookup_ids), _IDS):
+        connection.execute(_NOTE_NEWS_OF, {"lookup_ids": lookup_ids[start : start + _IDS]})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, func, or_, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
@@ -60,14 +60,20 @@ def next_due_at(connection: Connection) -> datetime | None:
 def expire_deadlines(connection: Connection, now: datetime) -> int:
     """Give up on lookups past their deadline; returns how many. A later answer still wins.
 
-    One that the provider never gave an id for cannot be asked about: whether it was processed is
-    not known, so it is `unconfirmed`.
+    Only on those that were asked about since: after days without polling, the provider may have
+    had the answer for long. One that the provider never gave an id for cannot be asked about:
+    whether it was processed is not known, so it is `unconfirmed`.
     """
     unknown = lookups.c.profile_id.is_(None)
+    asked_since = lookups.c.last_polled_at >= lookups.c.deadline_at
     expired = list(
         connection.scalars(
             update(lookups)
-            .where(lookups.c.state == State.IN_FLIGHT, lookups.c.deadline_at < now)
+            .where(
+                lookups.c.state == State.IN_FLIGHT,
+                lookups.c.deadline_at < now,
+                or_(unknown, asked_since),
+            )
             .values(
                 state=case((unknown, State.UNCONFIRMED.value), else_=State.FAILED.value),
                 failure_kind=case(

@@ -58,11 +58,13 @@ class Registration:
 
     Rows must come ordered by file and line, each file in one piece. A batch owns the lines from
     the last row of the batch before to its own last row: what the ledger holds in between and the
-    batch does not, has left the file. So memory is bounded by the batch, an unchanged row costs
-    no write, and a registration that dies half-way is simply run again.
+    batch does not, has left the file. So memory is bounded by the batch (and a number for each
+    lookup that is the partition's own), an unchanged row costs no write, and a registration that
+    dies half-way is simply run again.
     """
 
     lookup_date: str
+    _paid_here: set[int] = field(default_factory=set)
     _last: tuple[str, int] | None = field(default=None)
     _files: list[str] = field(default_factory=list)
 
@@ -114,11 +116,12 @@ class Registration:
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
-        known = _lookup_ids(connection, rows)
-        created = _create(connection, [row for row in rows if row.identity not in known])
-        ids = known | created
+        known = _lookups(connection, rows)
+        new = [row for row in rows if row.identity not in known]
+        created = _create(connection, new, self.lookup_date)
+        served_by = known | created
         held = {
-            row.source_row: row
+            row["source_row"]: dict(row)
             for row in connection.execute(
                 select(memberships).where(
                     memberships.c.lookup_date == self.lookup_date,
@@ -126,27 +129,26 @@ class Registration:
                     memberships.c.source_row > after,
                     memberships.c.source_row <= upto,
                 )
-            )
+            ).mappings()
         }
         added, altered = [], []
-        first_asked = set(created)
         for row in rows:
-            lookup_id = ids[row.identity]
+            lookup_id, first_date = served_by[row.identity]
+            # The first row of the partition that asked first; the same one however rows move.
+            first = first_date == self.lookup_date and lookup_id not in self._paid_here
+            self._paid_here.add(lookup_id)
             values = {
                 "lookup_date": self.lookup_date,
                 "source_file": source_file,
                 "source_row": row.source_row,
                 "lookup_id": lookup_id,
-                "reused": row.identity not in first_asked,
+                "reused": not first,
                 "requested": row.requested,
             }
-            first_asked.discard(row.identity)
             before = held.pop(row.source_row, None)
             if before is None:
                 added.append(values)
-            elif (before.lookup_id, before.requested) != (lookup_id, row.requested):
-                if before.lookup_id == lookup_id:
-                    values["reused"] = before.reused
+            elif before != values:
                 altered.append(values)
         if added:
             connection.execute(insert(memberships), added)
@@ -177,15 +179,22 @@ class Registration:
         )
 
 
-def _lookup_ids(connection: Connection, rows: Sequence[RequestedRow]) -> dict[str, int]:
+def _lookups(
+    connection: Connection, rows: Sequence[RequestedRow]
+) -> dict[str, tuple[int, str | None]]:
+    """By identity: the lookup's id, and the partition that asked for it first."""
     identities = list({row.identity for row in rows})
     found = connection.execute(
-        select(lookups.c.identity, lookups.c.lookup_id).where(lookups.c.identity.in_(identities))
+        select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
+            lookups.c.identity.in_(identities)
+        )
     )
-    return {row.identity: row.lookup_id for row in found}
+    return {row.identity: (row.lookup_id, row.first_date) for row in found}
 
 
-def _create(connection: Connection, rows: Sequence[RequestedRow]) -> dict[str, int]:
+def _create(
+    connection: Connection, rows: Sequence[RequestedRow], lookup_date: str
+) -> dict[str, tuple[int, str | None]]:
     # The first row of an identity decides what is sent: later spellings share its lookup.
     first = {row.identity: row for row in reversed(rows)}
     if not first:
@@ -197,9 +206,10 @@ def _create(connection: Connection, rows: Sequence[RequestedRow]) -> dict[str, i
                 "identity": row.identity,
                 "parameters": row.parameters,
                 "state": State.QUEUED.value,
+                "first_date": lookup_date,
             }
             for row in rows
             if first[row.identity] is row
         ],
     )
-    return _lookup_ids(connection, list(first.values()))
+    return _lookups(connection, list(first.values()))

@@ -55,6 +55,7 @@ lookups = Table(
     Column("failure_kind", String(32)),
     Column("failure_reason", Text),
     Column("http_status", Integer),
+    Column("first_date", String(10), comment="the partition that asked first, and pays"),
     CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in State)})", name="state"),
 )
 

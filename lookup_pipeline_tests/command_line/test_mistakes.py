@@ -99,10 +99,15 @@ def test_a_date_that_is_no_partition_is_bad_usage(
     ("command", "variable", "value"),
     [
         (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "no url at all"),
+        (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "sqlite+nonsense:///ledger.db"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_START_DATE", "last year"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_START_DATE", "2999-01-01"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_NIGHTLY_TIMEZONE", "Mars/Base"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_NIGHTLY_HOUR", "25"),
         (["run", "--date", DAY], "ROCKETREACH_REQUESTS_PER_SECOND", "ten"),
         (["run", "--date", DAY], "ROCKETREACH_LOOKUP_TYPE", "standart"),
         (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1:port/api/v2"),
+        (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1/api/v2/person"),
     ],
 )
 def test_a_setting_that_can_not_be_used_is_named_and_nothing_is_sent(

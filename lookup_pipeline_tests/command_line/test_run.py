@@ -1,8 +1,10 @@
 """`lookup-pipeline run`: from CSV to Parquet, and what its exit code says."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import (
@@ -12,6 +14,7 @@ from lookup_pipeline_tests.command_line.workplace import (
     Workplace,
     told,
 )
+from lookup_pipeline_tests.enrichment.pipeline import once
 
 PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(6)]
 MAIL = "zeb.quagmire@example.org"
@@ -107,6 +110,85 @@ def test_a_range_may_hold_a_day_without_a_file_which_ends_empty(
     for day, rows in ((DAY, "6"), (NEXT_DAY, "0"), ("total", "6")):
         line = next(line for line in done.stdout.splitlines() if day in line and "│" in line)
         assert line.split("│")[2].strip() == rows
+
+
+def test_a_moment_of_trouble_while_polling_does_not_end_the_run(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1)
+    workplace.write_csv(PEOPLE)
+
+    def in_flight() -> bool:
+        return len(sandbox.lookups()) == len(PEOPLE)
+
+    def asked_in_vain() -> bool:
+        return sandbox.requests().by_answer.get("502", 0) > 0
+
+    with (
+        once(in_flight, lambda: sandbox.change(error_502_html=1)),
+        once(asked_in_vain, lambda: sandbox.change(error_502_html=0)),
+    ):
+        done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+    assert len(workplace.rows("profiles")) == len(PEOPLE)
+
+
+def test_the_trouble_of_another_date_is_not_this_ones(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1)
+    workplace.write_csv([PEOPLE[0]], NEXT_DAY)
+    assert workplace.run("run", "--date", NEXT_DAY, "--timeout", "1").returncode == 3
+    shutil.rmtree(workplace.root / "output" / "names" / f"lookup_date={NEXT_DAY}")
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+    assert len(workplace.rows("profiles")) == len(PEOPLE)
+
+
+def test_runs_that_were_killed_hold_up_no_other_run(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    # As many as the pool has places.
+    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(120)]
+    workplace.write_csv(everybody)
+    sandbox.change(latency_seconds=0.5, complete_after_polls=0)
+
+    def sent_at_least(number: int) -> Callable[[], bool]:
+        return lambda: len(sandbox.lookups()) >= number
+
+    for killed in (1, 2):
+        process = subprocess.Popen(
+            [str(SCRIPT), "run", "--date", DAY],
+            env=workplace.environment,
+            cwd=workplace.root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with once(sent_at_least(20 * killed), process.kill):
+            process.wait(60)
+    sandbox.change(latency_seconds=0)
+    done = workplace.run("run", "--date", DAY, "--timeout", "20")
+    # What the killed ones had in the air is held until their leases end.
+    assert done.returncode == 3, told(done)
+    counts = workplace.status("--date", DAY)["partitions"][0]
+    assert counts["submitting"] + counts["complete"] == len(everybody)
+    assert 0 < counts["submitting"] <= 32
+    assert len({lookup.query["name"] for lookup in sandbox.lookups()}) == len(sandbox.lookups())
+
+
+def test_the_time_given_bounds_the_submission_too(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv([[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(60)])
+    done = workplace.run(
+        "run", "--date", DAY, "--timeout", "3", ROCKETREACH_REQUESTS_PER_SECOND="4"
+    )
+    assert done.returncode == 3, told(done)
+    counts = workplace.status("--date", DAY)["partitions"][0]
+    assert 0 < counts["complete"] < 20
+    assert counts["complete"] + counts["queued"] == 60
 
 
 def test_help_needs_no_configuration_and_does_not_wait_for_dagster(workplace: Workplace) -> None:

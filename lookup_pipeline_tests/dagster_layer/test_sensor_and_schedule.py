@@ -1,10 +1,13 @@
 """The sensor and the schedule, evaluated as the daemon does."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from dagster import (
+    DagsterRun,
     DagsterRunStatus,
     RunRequest,
     SensorResult,
@@ -15,8 +18,11 @@ from dagster import (
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import update
 
+from lookup_pipeline.enrichment.poll import PollingFailedError
+from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.tables import lookups, partitions
+from lookup_pipeline.processes import PROCESS_TAG, process_tags
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.schedules import nightly_enrichment
 from lookup_pipeline.sensors import lookup_status_sensor
@@ -119,11 +125,87 @@ def test_a_tick_in_which_every_call_failed_fails_and_the_next_recovers(project: 
     project.run()
     make_due(project)
     project.sandbox.change(down=True)
-    with pytest.raises(RuntimeError, match="Every call to the API failed"):
+    with pytest.raises(PollingFailedError, match="Every call to the API failed"):
         tick(project)
     project.sandbox.change(down=False)
     make_due(project)
     assert len(requests(tick(project))) == 1
+
+
+def test_a_partition_before_a_start_date_that_was_moved_does_not_fail_the_tick(
+    project: Project,
+) -> None:
+    with project.ledger.write() as connection:
+        note_news(connection, ["1999-12-31"])
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    assert [request.partition_key for request in requests(tick(project))] == [DATE]
+
+
+@pytest.fixture
+def ended_process() -> dict[str, str]:
+    """The tag of a process that is gone."""
+    code = "from lookup_pipeline.processes import *; print(process_tags()[PROCESS_TAG])"
+    return {PROCESS_TAG: subprocess.check_output([sys.executable, "-c", code], text=True).strip()}
+
+
+def started_run(project: Project, tags: dict[str, str]) -> DagsterRun:
+    run: DagsterRun = create_run_for_test(
+        project.instance,
+        job_name="enrichment_job",
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": DATE, **tags},
+    )
+    return run
+
+
+def status(project: Project, run: DagsterRun) -> DagsterRunStatus:
+    found = project.instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def test_a_run_whose_process_is_gone_fails_and_its_partition_is_published(
+    project: Project, ended_process: dict[str, str]
+) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    killed = started_run(project, ended_process)
+    project.instance.event_log_storage.set_concurrency_slots("rocketreach", 1)
+    claim = project.instance.event_log_storage.claim_concurrency_slot
+    assert claim("rocketreach", killed.run_id, "lookups").is_claimed
+    assert len(requests(tick(project))) == 1
+    assert status(project, killed) is DagsterRunStatus.FAILURE
+    assert claim("rocketreach", "another run", "lookups").is_claimed, "its place is free"
+
+
+def test_a_run_that_lives_or_is_another_machines_is_left_alone(
+    project: Project, ended_process: dict[str, str]
+) -> None:
+    elsewhere = "another-host" + ended_process[PROCESS_TAG]
+    runs = [
+        started_run(project, tags)
+        for tags in ({}, process_tags(), {PROCESS_TAG: elsewhere}, {PROCESS_TAG: "nonsense"})
+    ]
+    tick(project)
+    assert {status(project, run) for run in runs} == {DagsterRunStatus.STARTED}
+
+
+def test_a_number_that_another_process_has_now_is_not_the_runs_process(project: Project) -> None:
+    place, _, _began = process_tags()[PROCESS_TAG].rpartition("/")
+    run = started_run(project, {PROCESS_TAG: f"{place}/1000000000"})
+    tick(project)
+    assert status(project, run) is DagsterRunStatus.FAILURE
+
+
+def test_every_run_says_which_process_works_on_it(project: Project) -> None:
+    project.write(CSV)
+    for job in ("enrichment_job", "publish_job"):
+        run = project.instance.get_run_by_id(project.run(job).run_id)
+        assert run is not None
+        assert process_tags().items() <= run.tags.items()
 
 
 def test_a_due_lookup_without_a_key_fails_the_tick_with_the_variable_named(

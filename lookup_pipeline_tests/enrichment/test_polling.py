@@ -78,7 +78,7 @@ def test_ids_the_provider_forgot_stay_in_flight_until_the_deadline_and_a_late_an
         assert pipeline.states() == {State.IN_FLIGHT: 4}
     pipeline.clock.advance(hours=4)
     report = pipeline.poll()
-    assert (report.calls, report.settled) == (0, 4)
+    assert (report.asked, report.settled) == (4, 4)
     pipeline.publish()
     rows = pipeline.rows(FAILED_LOOKUPS)
     assert {row["failure_kind"] for row in rows} == {"timed_out"}
@@ -106,6 +106,17 @@ def test_ids_the_provider_forgot_stay_in_flight_until_the_deadline_and_a_late_an
     assert sandbox.lookups() == []
 
 
+def test_after_days_without_polling_the_answers_that_came_meanwhile_count(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1)
+    pipeline.register(people(250))
+    pipeline.submit()
+    pipeline.clock.advance(days=3)
+    pipeline.poll()
+    assert pipeline.states() == {State.COMPLETE: 250}
+
+
 def test_the_last_status_stands_in_the_reason_of_a_time_out(
     pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:
@@ -113,8 +124,8 @@ def test_the_last_status_stands_in_the_reason_of_a_time_out(
     pipeline.register(people(2))
     pipeline.submit()
     pipeline.clock.advance(hours=25)
-    report = expire(pipeline.ledger, clock=pipeline.clock)
-    assert (report.settled, report.calls) == (2, 0)
+    assert expire(pipeline.ledger, clock=pipeline.clock).settled == 0, "nobody has asked since"
+    assert pipeline.poll().settled == 2
     pipeline.publish()
     for row in pipeline.rows(FAILED_LOOKUPS):
         assert row["failure_kind"] == "timed_out"

@@ -177,6 +177,12 @@ def in_flight(
     )
 
 
+def asked_in_vain(ledger: Ledger, lookup_id: int, at: datetime) -> None:
+    """The provider was asked about a lookup, and had no final answer."""
+    still = Answer(lookup_id, State.IN_FLIGHT, polled=True, next_poll_at=at + SECOND)
+    answer(ledger, still, now=at)
+
+
 def failed(lookup_id: int, kind: str = "not_found") -> Answer:
     return Answer(lookup_id, State.FAILED, failure_kind=kind, failure_reason="no such person")
 

@@ -20,6 +20,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     SECOND,
     T0,
     answer,
+    asked_in_vain,
     claim_all,
     complete,
     failed,
@@ -100,6 +101,7 @@ def test_a_profile_that_comes_after_the_deadline_wins_and_clears_the_failure(
     ledger: Ledger, ann: int
 ) -> None:
     answer(ledger, in_flight(ann, deadline=T0 + SECOND))
+    asked_in_vain(ledger, ann, T0 + SECOND)
     with ledger.write() as connection:
         expire_deadlines(connection, T0 + 2 * SECOND)
     assert answer(ledger, complete(ann, b'{"late":1}'), now=T0 + 3 * SECOND) == 1
@@ -111,6 +113,7 @@ def test_a_profile_that_comes_after_the_deadline_wins_and_clears_the_failure(
 
 def test_the_providers_failure_that_replaces_a_time_out_is_news(ledger: Ledger, ann: int) -> None:
     answer(ledger, in_flight(ann, deadline=T0 + SECOND))
+    asked_in_vain(ledger, ann, T0 + SECOND)
     with ledger.write() as connection:
         expire_deadlines(connection, T0 + 2 * SECOND)
     version = news(ledger)

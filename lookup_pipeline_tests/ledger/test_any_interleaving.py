@@ -4,7 +4,7 @@ Times are the machine's own. A request is answered with "not processed" or "try 
 once, as submission does; every other answer may come late, repeatedly, and from anywhere.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -195,7 +195,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(data=st.data(), kind=st.sampled_from(["complete", "failed", "in_flight"]))
     def a_poll_is_answered(self, data: st.DataObject, kind: str) -> None:
         lookup_id = data.draw(st.sampled_from(self.polled), label="polled")
-        self._record(self._answer(kind, lookup_id, None, 20))
+        self._record(replace(self._answer(kind, lookup_id, None, 20), polled=True))
 
     @precondition(lambda self: self._any_in(State.SUBMITTING))
     @rule(after=st.sampled_from([timedelta(0), LEASE + SECOND]))

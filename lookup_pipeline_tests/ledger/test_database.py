@@ -6,16 +6,18 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lookup_pipeline.ledger import Ledger, migrations, open_ledger
 from lookup_pipeline.ledger.database import LedgerError
 from lookup_pipeline.ledger.migrate import HEAD
+from lookup_pipeline.ledger.registration import Registration
 from lookup_pipeline.ledger.sqlite import BUSY_TIMEOUT
 from lookup_pipeline.ledger.tables import lookups, memberships, metadata
 from lookup_pipeline_tests.ledger.helpers import (
@@ -71,6 +73,43 @@ def test_the_head_is_the_newest_migration(ledger: Ledger) -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
     with ledger.read() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+
+
+def test_an_older_ledger_learns_which_partition_asked_first(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path))
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO lookups (lookup_id, identity, parameters, state)"
+            " VALUES (1, 'ann', '{}', 'queued'), (2, 'ben', '{}', 'queued')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO memberships"
+            " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
+            " ('2026-01-06', 'b.csv', 2, 1, 0, '{}'), ('2026-01-05', 'a.csv', 2, 1, 1, '{}'),"
+            " ('2026-01-06', 'b.csv', 3, 2, 1, '{}')"
+        )
+    engine.dispose()
+    ledger = open_ledger(sqlite_url(tmp_path))
+    with ledger.read() as connection:
+        found = dict(connection.execute(select(lookups.c.identity, lookups.c.first_date)).all())
+    # The row that was there before; where a line put above has hidden it, the oldest partition.
+    assert found == {"ann": "2026-01-06", "ben": "2026-01-06"}
+    ledger.close()
+
+
+def test_errors_of_the_database_name_no_person(ledger: Ledger) -> None:
+    rows = rows_for([f"zeb{number}@example.org" for number in range(2000)])
+    with ledger.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(OperationalError) as raised:
+            Registration(DATE).add(connection, rows)
+    assert "full" in str(raised.value)
+    assert "example.org" not in str(raised.value)
 
 
 def test_a_ledger_opened_again_keeps_what_it_knows(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.answers import Answer
@@ -14,10 +15,12 @@ from lookup_pipeline.ledger.polling import (
     expire_deadlines,
     next_due_at,
 )
+from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.ledger.helpers import (
     SECOND,
     T0,
     answer,
+    asked_in_vain,
     claim_all,
     complete,
     failed,
@@ -141,6 +144,7 @@ def test_a_lookup_past_its_deadline_fails_as_timed_out_with_its_last_status(
     (ann,) = sent(ledger, 1)
     answer(ledger, in_flight(ann, deadline=T0 + SECOND, api_status="progress"))
     version = news(ledger)
+    asked_in_vain(ledger, ann, T0 + SECOND)
     assert expire(ledger, T0 + SECOND) == 0
     assert expire(ledger, T0 + 2 * SECOND) == 1
     (row,) = published_rows(ledger)
@@ -149,6 +153,38 @@ def test_a_lookup_past_its_deadline_fails_as_timed_out_with_its_last_status(
     assert str(row.failure_reason).endswith("the last status was progress")
     assert news(ledger) == version + 1
     assert due(ledger, T0 + timedelta(days=1)) == []
+
+
+def test_a_lookup_nobody_asked_about_since_its_deadline_is_asked_about_first(
+    ledger: Ledger,
+) -> None:
+    (ann,) = sent(ledger, 1)
+    answer(ledger, in_flight(ann, deadline=T0 + timedelta(hours=1)))
+    asked_in_vain(ledger, ann, T0 + timedelta(minutes=59))
+    later = T0 + timedelta(days=3)
+    assert expire(ledger, later) == 0
+    assert due(ledger, later) == [ann]
+    asked_in_vain(ledger, ann, later)
+    assert expire(ledger, later) == 1
+
+
+def test_any_number_of_lookups_expires_at_once(ledger: Ledger) -> None:
+    # More than one statement takes parameters.
+    number = 40_000
+    with ledger.write() as connection:
+        connection.execute(
+            insert(lookups),
+            [
+                {
+                    "identity": f"person {place}",
+                    "parameters": "{}",
+                    "state": State.IN_FLIGHT.value,
+                    "deadline_at": T0,
+                }
+                for place in range(number)
+            ],
+        )
+    assert expire(ledger, T0 + SECOND) == number
 
 
 def test_a_lookup_without_the_providers_id_becomes_unconfirmed_at_the_deadline(
@@ -173,6 +209,7 @@ def test_both_kinds_expire_together_and_what_is_settled_or_in_time_stays(ledger:
         in_flight(in_time, deadline=T0 + 10 * SECOND),
     )
     answer(ledger, in_flight(done, deadline=T0 + SECOND))
+    asked_in_vain(ledger, timed_out, T0 + SECOND)
     answer(ledger, complete(done))
     assert expire(ledger, T0 + 5 * SECOND) == 2
     assert states_of(ledger) == {

@@ -1,0 +1,71 @@
+"""Runs whose process died.
+
+Dagster's local launchers can't tell that a run's process is gone: killed, such a run counts as
+started for ever, holds its place in the pool, and keeps its partition from being run again.
+Each run therefore says in a tag which process works on it.
+"""
+
+import socket
+from pathlib import Path
+
+import psutil
+from dagster import AssetExecutionContext, DagsterInstance, DagsterRunStatus, RunsFilter
+
+PROCESS_TAG = "lookup_pipeline/process"
+
+# The clock by which the system dates a process may be set meanwhile; that its number is given
+# again to one that began so close to the first is out of the question.
+_SAME_START = 300
+
+# Each container counts its processes from 1.
+_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+def process_tags() -> dict[str, str]:
+    """The tag that names this process: where it runs, its number, when it began."""
+    process = psutil.Process()
+    return {PROCESS_TAG: f"{_place()}/{process.pid}/{process.create_time():.0f}"}
+
+
+def mark_run(context: AssetExecutionContext) -> None:
+    """Note that this process works on the run."""
+    tags = process_tags()
+    if not tags.items() <= context.run.tags.items():
+        context.instance.add_run_tags(context.run.run_id, tags)
+
+
+def end_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process, on this machine, is gone; returns their ids.
+
+    Their places in the pools are free at once. Nothing is lost with such a run: whatever it had
+    sent is in the ledger.
+    """
+    records = instance.get_run_records(
+        RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    )
+    dead = [
+        record.dagster_run
+        for record in records
+        if _is_gone(record.dagster_run.tags.get(PROCESS_TAG, ""))
+    ]
+    for run in dead:
+        instance.report_run_failed(run, "The process of this run ended without a word: killed?")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
+def _is_gone(tag: str) -> bool:
+    place, _, process = tag.rpartition("/")[0].rpartition("/")
+    if place != _place():
+        # Another machine's, or nobody has said.
+        return False
+    try:
+        began: float = psutil.Process(int(process)).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    return abs(began - float(tag.rpartition("/")[2])) > _SAME_START
+
+
+def _place() -> str:
+    namespace = _NAMESPACE.readlink() if _NAMESPACE.exists() else ""
+    return f"{socket.gethostname()}/{namespace}"
