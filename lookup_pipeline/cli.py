@@ -33,9 +33,12 @@ def _load_env() -> None:
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """End with one line and exit code 1 where the configuration, or the work itself, fails."""
+    # Here, so that `--help` does not wait for it.
+    from lookup_pipeline.ledger import LedgerError  # noqa: PLC0415
+
     try:
         yield
-    except (ConfigurationError, WorkFailedError) as error:
+    except (ConfigurationError, LedgerError, WorkFailedError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_ERROR)
 

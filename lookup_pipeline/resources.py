@@ -60,16 +60,30 @@ class Folders(ConfigurableResource[None]):
     @property
     def names(self) -> UPath:
         """The names folder."""
-        return UPath(
-            settings.resolve_location(self.names_url or settings.setting(settings.NAMES_URL))
-        )
+        with _named(settings.NAMES_URL):
+            return UPath(
+                settings.resolve_location(self.names_url or settings.setting(settings.NAMES_URL))
+            )
 
     @property
     def output(self) -> DatasetFolder:
         """The output folder."""
-        return DatasetFolder(
-            settings.resolve_location(self.output_url or settings.setting(settings.OUTPUT_URL))
-        )
+        with _named(settings.OUTPUT_URL):
+            return DatasetFolder(
+                settings.resolve_location(self.output_url or settings.setting(settings.OUTPUT_URL))
+            )
+
+
+@contextmanager
+def _named(variable: str) -> Iterator[None]:
+    """Name the variable where its location is of a kind that can't be reached from here."""
+    try:
+        yield
+    except (ImportError, ValueError) as error:
+        raise ConfigurationError(
+            f"{variable} can't be used: {error}. Object stores need an extra: "
+            "pip install 'lookup-pipeline[s3]' or 'lookup-pipeline[gcs]'."
+        ) from error
 
 
 class RocketReach(ConfigurableResource[None]):

@@ -3,6 +3,7 @@
 Read when used, never at import, so that definitions load without secrets.
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -59,20 +60,23 @@ def setting(name: str) -> str:
     return os.environ.get(name, "").strip() or DEFAULTS[name]
 
 
-def number(name: str, given: float | str | None = None, *, at_least: float = 0) -> float:
+def number(
+    name: str, given: float | str | None = None, *, at_least: float = 0, at_most: float = math.inf
+) -> float:
     """A numeric setting: `given`, or the environment's, or the default.
 
     Raises:
-        ConfigurationError: it is not a number, or below `at_least`.
+        ConfigurationError: it is not a number, or not in the range.
     """
     text = setting(name) if given is None else str(given)
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not value >= at_least:
+    if not at_least <= value <= at_most:
+        upto = "or more" if at_most == math.inf else f"to {at_most:g}"
         raise ConfigurationError(
-            f"{name} is {text!r}; it takes a number of {at_least:g} or more"
+            f"{name} is {text!r}; it takes a number of {at_least:g} {upto}"
             f" (default {DEFAULTS[name]})."
         )
     return value

@@ -24,6 +24,8 @@ _SANDBOX = {
     "latency_seconds": 0.1,
 }
 
+_SAMPLE_DATES = ("2026-01-05", "2026-01-06", "2026-01-07")
+
 # Seconds; it takes some twenty.
 _TIMEOUT = 150
 
@@ -65,10 +67,10 @@ def configure(folder: Path, base_url: str, api_key: str) -> None:
 
 
 def sample_dates() -> list[str]:
-    """The dates of the sample files."""
+    """The dates of the sample files; files of the user's own beside them are left alone."""
     names = PACKAGE.parent / "data" / "names"
     if not names.is_dir():
         raise settings.ConfigurationError(
             "The sample data is not there: the demo runs in a checkout of the project."
         )
-    return sorted({path.name.removesuffix(".csv") for path in names.iterdir()})
+    return list(_SAMPLE_DATES)

@@ -4,12 +4,14 @@ The same assets, the same sensor and the same instance as the UI: a run started 
 there, and what is left over here is finished there.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
 from dagster import (
+    AssetKey,
     DagsterInstance,
     Definitions,
     ExecuteInProcessResult,
@@ -20,7 +22,7 @@ from rich.console import Console
 
 from lookup_pipeline.command_line.display import counts_table, live_bar
 from lookup_pipeline.command_line.errors import WorkFailedError
-from lookup_pipeline.datasets.columns import PROFILES
+from lookup_pipeline.datasets.columns import NAMES, PROFILES
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.submit import OPERATION
 from lookup_pipeline.ledger import Ledger, State, limits
@@ -44,6 +46,10 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 # minute in all.
 _PATIENCE = 6
 _PAUSE = 10.0
+
+
+# Dagster puts an error's class before its words.
+_OUR_NAMES = re.compile(r"^lookup_pipeline\.[\w.]+: ")
 
 
 class ExitCode(IntEnum):
@@ -103,14 +109,18 @@ def run(
     """
     end = time.monotonic() + timeout
     ledger = LedgerResource().open()
+    warnings: list[str] = []
     end_dead_runs(instance)
     with live_bar(console, ledger, lookup_dates):
         for lookup_date in lookup_dates:
-            _enrich(definitions, instance, lookup_date, end)
+            result = _enrich(definitions, instance, lookup_date, end)
+            warnings += _warnings(result, NAMES.name)
         settled = _follow(definitions, instance, ledger, lookup_dates, end)
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
     console.print(counts_table(counts, "Rows by state"))
+    for each in warnings:
+        console.print(f"Warning: {each}.", soft_wrap=True)
     # Not wrapped: the lines are there to be copied.
     console.print(where_to_look(), soft_wrap=True)
     if not settled:
@@ -201,9 +211,9 @@ def _resubmit(
 
 def _enrich(
     definitions: Definitions, instance: DagsterInstance, lookup_date: str, end: float
-) -> None:
+) -> ExecuteInProcessResult:
     left = max(end - time.monotonic(), 0)
-    _execute(
+    return _execute(
         definitions,
         instance,
         "enrichment_job",
@@ -218,7 +228,7 @@ def _execute(
     job: str,
     lookup_date: str,
     config: Mapping[str, Any] | None = None,
-) -> None:
+) -> ExecuteInProcessResult:
     result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=lookup_date,
@@ -229,6 +239,16 @@ def _execute(
     )
     if not result.success:
         raise WorkFailedError(f"{job} of {lookup_date} failed: {_first_error(result)}")
+    return result
+
+
+def _warnings(result: ExecuteInProcessResult, asset: str) -> list[str]:
+    """What an asset's materialization warns of."""
+    return [
+        str(event.materialization.metadata["warning"].value).strip("*")
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == AssetKey(asset) and "warning" in event.materialization.metadata
+    ]
 
 
 def _first_error(result: ExecuteInProcessResult) -> str:
@@ -239,5 +259,5 @@ def _first_error(result: ExecuteInProcessResult) -> str:
                 return data.user_failure_data.description
             if data.error:
                 # What the asset raised, without Dagster's frames around it: those are in the UI.
-                return (data.error.cause or data.error).message.strip()
+                return _OUR_NAMES.sub("", (data.error.cause or data.error).message.strip())
     return "see the run in the Dagster UI"

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,22 @@ _UNFINISHED = ".unfinished"
 
 # A temporary file this old belongs to a process that died: no partition takes a day to write.
 _STALE_SECONDS = 86_400
+
+
+class StorageError(Exception):
+    """A dataset can't be written; the message names the file, the reason and the cure."""
+
+
+@contextmanager
+def _told_plainly(path: UPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} can't be written: {error.strerror or error}. What was there before is "
+            "unchanged: make room, or see that the folder can be written to "
+            "(LOOKUP_PIPELINE_OUTPUT_URL), then run again."
+        ) from error
 
 
 class DatasetFolder:
@@ -62,7 +79,8 @@ class DatasetFolder:
 class PartitionWriter:
     """Writes one partition's file under a temporary name; `replace` puts it in place.
 
-    Used as a context manager: what was not put in place is removed at the end.
+    Used as a context manager: what was not put in place is removed at the end. Every method raises
+    `StorageError` where the file can't be written.
     """
 
     def __init__(self, target: UPath, temporary: UPath, schema: pa.Schema) -> None:
@@ -72,11 +90,12 @@ class PartitionWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        for path in (self._target, self._temporary):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._remove_stale()
-        self._file: Any = self._temporary.open("wb")
-        self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+        with _told_plainly(self._target):
+            for path in (self._target, self._temporary):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_stale()
+            self._file: Any = self._temporary.open("wb")
+            self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
         return self
 
     def __exit__(
@@ -86,7 +105,9 @@ class PartitionWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._close()
+            # On a full disk closing fails as well: the first failure is the one to tell.
+            with suppress(OSError):
+                self._close()
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -97,12 +118,14 @@ class PartitionWriter:
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Append a batch of the dataset's schema."""
-        self._parquet.write_batch(batch)
+        with _told_plainly(self._target):
+            self._parquet.write_batch(batch)
         self.rows += batch.num_rows
 
     def finish(self) -> None:
         """Complete the temporary file, durably; nothing can be written after it."""
-        self._close()
+        with _told_plainly(self._target):
+            self._close()
 
     def read(self, columns: list[str]) -> pa.Table:
         """Some columns of the finished temporary file: what a reader will see."""
@@ -111,11 +134,12 @@ class PartitionWriter:
 
     def replace(self) -> None:
         """Put the finished file in the place of the old one, at once."""
-        if isinstance(self._temporary, Path):
-            self._temporary.replace(self._target)
-        else:
-            # An object store has no rename, but a reader sees an object only once it is whole.
-            self._target.fs.mv(self._temporary.path, self._target.path)
+        with _told_plainly(self._target):
+            if isinstance(self._temporary, Path):
+                self._temporary.replace(self._target)
+            else:
+                # An object store has no rename, but a reader sees an object only once it is whole.
+                self._target.fs.mv(self._temporary.path, self._target.path)
 
     def _close(self) -> None:
         if self._file.closed:

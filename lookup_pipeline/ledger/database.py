@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from lookup_pipeline.ledger import sqlite
 from lookup_pipeline.ledger.migrate import migrate
@@ -13,7 +13,7 @@ _WRITE = "ledger_write"
 
 
 class LedgerError(Exception):
-    """The ledger can't be opened; the message says which setting to mend."""
+    """The ledger can't be opened, read or written; the message says why and what to mend."""
 
 
 class Ledger:
@@ -29,18 +29,41 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot; never blocks a writer and is never blocked by one."""
-        with self._engine.connect() as connection, connection.begin():
+        """One consistent snapshot; never blocks a writer and is never blocked by one.
+
+        Raises:
+            LedgerError: the database fails.
+        """
+        with self._told_plainly(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            LedgerError: the database fails; nothing of the block is kept.
+        """
         with (
+            self._told_plainly(),
             self._engine.connect().execution_options(**{_WRITE: True}) as connection,
             connection.begin(),
         ):
             yield connection
+
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            # The others are mistakes of ours.
+            if type(error) not in (DatabaseError, OperationalError):
+                raise
+            raise LedgerError(
+                f"The ledger {self.url} fails: {error.orig}. What it holds is kept: see that it is "
+                "a ledger, that it can be read and written, that its disk has room and that no "
+                "other process holds it, then run again."
+            ) from error
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -51,7 +74,8 @@ def open_ledger(url: str) -> Ledger:
     """Open the ledger at an SQLAlchemy URL; create or migrate its schema where needed.
 
     Raises:
-        LedgerError: the URL is not one SQLAlchemy knows, or its driver is not installed.
+        LedgerError: the URL is not one SQLAlchemy knows, its driver is not installed, or the
+            database fails.
     """
     engine = _create_engine(url)
     ledger = Ledger(engine)

@@ -76,6 +76,31 @@ def test_a_broken_file_is_named_with_its_line_and_the_cure_and_changes_nothing(
     assert sandbox.requests().total == 0
 
 
+def test_a_ledger_that_is_none_is_named_with_the_cure(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE)
+    (workplace.root / "ledger.db").write_text("This is a letter to the editor. " * 100)
+    for arguments in (["run", "--date", DAY], ["status"]):
+        done = workplace.run(*arguments)
+        assert_one_message(done)
+        assert "ledger.db fails: file is not a database" in done.stderr
+    assert sandbox.requests().total == 0
+
+
+def test_an_output_folder_that_can_not_be_written_is_named_with_the_cure(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE)
+    (workplace.root / "output").write_text("a file where the folder should be")
+    done = workplace.run("run", "--date", DAY)
+    assert_one_message(done)
+    assert f"{workplace.root / 'output'}/names" in done.stderr
+    assert "can't be written: Not a directory" in done.stderr
+    assert "LOOKUP_PIPELINE_OUTPUT_URL" in done.stderr
+    assert sandbox.requests().total == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,6 +131,8 @@ def test_a_date_that_is_no_partition_is_bad_usage(
         (["run", "--date", DAY], "LOOKUP_PIPELINE_NIGHTLY_HOUR", "25"),
         (["run", "--date", DAY], "ROCKETREACH_REQUESTS_PER_SECOND", "ten"),
         (["run", "--date", DAY], "ROCKETREACH_LOOKUP_TYPE", "standart"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_NAMES_URL", "nonsense://names"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_OUTPUT_URL", "nonsense://output"),
         (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1:port/api/v2"),
         (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1/api/v2/person"),
     ],

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES, REJECTED_NAMES, Dataset
-from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline_tests.datasets.helpers import (
     DATE,
     FILE,
@@ -262,7 +262,7 @@ def test_two_writers_of_one_partition_do_not_disturb_each_other(folder: DatasetF
 _WRITE_MORE_THAN_ALLOWED = """
 import resource, sys
 from lookup_pipeline.datasets.columns import NAMES
-from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline_tests.datasets.helpers import DATE, rows_of
 
 limit = int(sys.argv[2])
@@ -276,8 +276,8 @@ try:
             writer.write(rows[start : start + 1000])
         writer.finish()
         writer.replace()
-except OSError as error:
-    print(error.errno)
+except StorageError as error:
+    print(error.__cause__.errno)
 """
 
 
@@ -320,7 +320,7 @@ def test_a_folder_that_vanishes_fails_the_write_and_other_partitions_stay(
             writer.finish()
             writer.replace()
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageError, match="can't be written: No such file"):
         write_while_it_vanishes()
     assert count(folder, NAMES, NEXT_DATE) == 1
     assert not folder.exists(NAMES, DATE)
