@@ -14,6 +14,9 @@ from lookup_pipeline.settings import ConfigurationError, project_root
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
 
+# A year; what lies beyond is a slip of the finger.
+_LONGEST_TIMEOUT = 366 * 86_400
+
 # Exit codes of the contract beside 0: 2, bad usage, is click's own.
 _ERROR = 1
 
@@ -48,7 +51,7 @@ def _plain_errors() -> Iterator[None]:
 @click.option("--to", "last", type=_DATE, help="Last partition, included.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=_LONGEST_TIMEOUT),
     # Long enough for the lookups of a few thousand rows, short enough for a nightly job.
     default=3600,
     show_default=True,

@@ -9,7 +9,13 @@ import socket
 from pathlib import Path
 
 import psutil
-from dagster import AssetExecutionContext, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import (
+    AssetExecutionContext,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+)
 
 PROCESS_TAG = "lookup_pipeline/process"
 
@@ -43,15 +49,24 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
     records = instance.get_run_records(
         RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
     )
-    dead = [
-        record.dagster_run
-        for record in records
-        if _is_gone(record.dagster_run.tags.get(PROCESS_TAG, ""))
-    ]
-    for run in dead:
-        instance.report_run_failed(run, "The process of this run ended without a word: killed?")
+    ended = []
+    for run in (record.dagster_run for record in records):
+        if not _is_gone(run.tags.get(PROCESS_TAG, "")) or _inherited(instance, run):
+            continue
+        # It may have ended well since it was looked up.
+        now = instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:
+            continue
+        instance.report_run_failed(now, "The process of this run ended without a word: killed?")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in dead]
+        ended.append(run.run_id)
+    return ended
+
+
+def _inherited(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the tag is that of the run it repeats, and its own process has not spoken yet."""
+    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return parent is not None and parent.tags.get(PROCESS_TAG) == run.tags[PROCESS_TAG]
 
 
 def _is_gone(tag: str) -> bool:
@@ -60,7 +75,11 @@ def _is_gone(tag: str) -> bool:
         # Another machine's, or nobody has said.
         return False
     try:
-        began: float = psutil.Process(int(process)).create_time()
+        found = psutil.Process(int(process))
+        began: float = found.create_time()
+        # Dead, and nobody has asked how it ended.
+        if found.status() == psutil.STATUS_ZOMBIE:
+            return True
     except psutil.NoSuchProcess:
         return True
     return abs(began - float(tag.rpartition("/")[2])) > _SAME_START

@@ -49,6 +49,7 @@ class SubmissionConfig(Config):
     max_seconds: float | None = Field(
         default=None,
         ge=0,
+        le=366 * 86_400,
         description="No request leaves after so many seconds; the rest stays queued.",
     )
 

@@ -7,6 +7,7 @@ there, and what is left over here is finished there.
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +28,7 @@ from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.submit import OPERATION
 from lookup_pipeline.ledger import Ledger, State, limits
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.ledger.times import utc_now
@@ -42,10 +44,8 @@ _TURN = 1.0
 # Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed below.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-# Ticks in a row without one answer before the API counts as down, and seconds between them: a
-# minute in all.
-_PATIENCE = 6
-_PAUSE = 10.0
+# Time without one answer, once a poll has failed, before the API counts as down.
+_PATIENCE = timedelta(seconds=90)
 
 
 # Dagster puts an error's class before its words.
@@ -150,14 +150,15 @@ def _follow(
     end: float,
 ) -> bool:
     """Evaluate the sensor and do what it asks for; whether everything settled in time."""
-    failures = 0
+    failing_since: datetime | None = None
     while True:
         try:
             _tick(definitions, instance, lookup_dates)
-            failures = 0
         except PollingFailedError as error:
-            failures += 1
-            if error.lasting or failures >= _PATIENCE:
+            with ledger.read() as connection:
+                if failing_since is None or polled_since(connection, failing_since):
+                    failing_since = utc_now()
+            if error.lasting or utc_now() - failing_since > _PATIENCE:
                 raise WorkFailedError(f"{error} Nothing is lost: run it again.") from error
         with ledger.read() as connection:
             pending = [each for each in count_partitions(connection, lookup_dates) if each.pending]
@@ -169,8 +170,7 @@ def _follow(
                 _execute(definitions, instance, "publish_job", lookup_date)
             return not pending
         _resubmit(definitions, instance, ledger, pending, end)
-        pause = _PAUSE if failures else _TURN
-        time.sleep(min(pause, max(end - time.monotonic(), 0)))
+        time.sleep(min(_TURN, max(end - time.monotonic(), 0)))
 
 
 def _tick(definitions: Definitions, instance: DagsterInstance, lookup_dates: Sequence[str]) -> None:

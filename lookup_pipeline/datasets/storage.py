@@ -33,8 +33,8 @@ def _told_plainly(path: UPath) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"{path} can't be written: {error.strerror or error}. What was there before is "
-            "unchanged: make room, or see that the folder can be written to "
+            f"{path} can't be written: {error.strerror or error}. This file is as it "
+            "was before: make room, or see that the folder can be written to "
             "(LOOKUP_PIPELINE_OUTPUT_URL), then run again."
         ) from error
 
@@ -157,5 +157,7 @@ class PartitionWriter:
         if not isinstance(self._temporary, Path):
             return
         for path in self._temporary.parent.glob("*.parquet"):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            # Another process may put its own in place meanwhile.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()

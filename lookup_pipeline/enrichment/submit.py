@@ -58,7 +58,7 @@ _UNNAMED_SILENCE = timedelta(seconds=5)
 # patience of an operator, and put the same people at risk again and again.
 PATIENCE = 10
 
-# Seconds between looks at the clock while nothing happens, so that an interrupt is noticed.
+# Seconds between looks at the clock while nothing happens.
 _TURN = 1.0
 
 # Seconds between reports of progress.
@@ -211,7 +211,7 @@ class _Submission:
         self._ids: deque[int] = deque()
         self._silent_until: datetime | None = None
         self._failures = 0
-        self._successes = 0
+        self._answered = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
         self._unanswered: RocketReachError | None = None
         self._ends_at = None if policy.seconds is None else clock() + timedelta(0, policy.seconds)
@@ -237,8 +237,8 @@ class _Submission:
             self._collect(wait)
             claims, pause = self._turn()
             for each in claims:
-                self._in_air += 1
                 self._workers.submit(self._send, each)
+                self._in_air += 1
             if pause is None and not self._in_air:
                 return
             wait = _TURN if pause is None else min(pause.total_seconds(), _TURN)
@@ -253,10 +253,11 @@ class _Submission:
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
-        if self._stopped_by is None and self._unanswered is not None and not self._successes:
-            self._stopped_by = ("The API answers nobody", self._unanswered)
         if self._stopped_by is not None:
             raise SubmissionStoppedError(*self._stopped_by, self.report)
+        silent = not self._answered and not self.report.out_of_time
+        if silent and self._unanswered is not None:
+            raise SubmissionStoppedError("The API answers nobody", self._unanswered, self.report)
 
     def _send(self, each: Claim) -> None:
         result: LookupAnswer | RocketReachError
@@ -304,12 +305,17 @@ class _Submission:
         return claims, pause
 
     def _claim(self, connection: Connection, now: datetime) -> tuple[list[Claim], timedelta | None]:
-        if self._is_over(now):
+        if not self._may_claim or self._stopped_by is not None:
+            return [], None
+        if self.report.waits_until is not None:
             return [], None
         if not self._ids:
             self._ids.extend(queued_ids(connection, self._lookup_date, now))
         if not self._ids:
             return [], self._until(next_ready_at(connection, self._lookup_date), now)
+        if self._ends_at is not None and now >= self._ends_at:
+            self.report = replace(self.report, out_of_time=True)
+            return [], None
         free = min(WORKERS - self._in_air, len(self._ids))
         permits = limits.take(connection, OPERATION, free, self._policy.requests_per_second, now)
         if not permits.granted:
@@ -318,17 +324,6 @@ class _Submission:
         claims = claim(connection, wanted, self._owner, now)
         all_busy = self._in_air + len(claims) >= WORKERS
         return claims, None if all_busy else timedelta(0)
-
-    def _is_over(self, now: datetime) -> bool:
-        """Whether nothing more is to be sent, whatever is queued."""
-        if self._ends_at is not None and now >= self._ends_at:
-            self.report = replace(self.report, out_of_time=True)
-        return (
-            not self._may_claim
-            or self._stopped_by is not None
-            or self.report.waits_until is not None
-            or self.report.out_of_time
-        )
 
     def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""
@@ -344,7 +339,7 @@ class _Submission:
     ) -> Answer:
         if isinstance(result, LookupAnswer):
             self._failures = 0
-            self._successes += 1
+            self._answered += 1
             answer = from_lookup(each, self._owner, result, now, self._policy.deadline)
         else:
             self._note_trouble(result, now)
@@ -354,7 +349,7 @@ class _Submission:
                 result,
                 now,
                 tries=max(self._failures, 1),
-                others_succeed=self._successes > 0,
+                others_succeed=self._answered > 0,
             )
         self._count(answer)
         return answer
@@ -365,11 +360,12 @@ class _Submission:
             self._silent_until = max(self._silent_until or now, now + silence)
         if error.error_class is ErrorClass.QUERY:
             self._failures = 0
+            self._answered += 1
             return
-        if error.error_class is ErrorClass.ACCOUNT:
-            self._stopped_by = ("The account is in trouble", error)
         if error.error_class is ErrorClass.RETRYABLE:
             self._unanswered = error
+        if error.error_class is ErrorClass.ACCOUNT:
+            self._stopped_by = ("The account is in trouble", error)
         # Being asked for patience is no failure: the limiter waits it out.
         elif error.status != 429 and error.retry_after is None:
             self._failures += 1

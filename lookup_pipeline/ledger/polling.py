@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import Connection, case, exists, func, or_, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
@@ -55,6 +55,11 @@ def next_due_at(connection: Connection) -> datetime | None:
         .order_by(lookups.c.next_poll_at)
         .limit(1)
     )
+
+
+def polled_since(connection: Connection, since: datetime) -> bool:
+    """Whether the provider has answered any poll since; looks through all lookups."""
+    return bool(connection.scalar(select(exists().where(lookups.c.last_polled_at > since))))
 
 
 def expire_deadlines(connection: Connection, now: datetime) -> int:

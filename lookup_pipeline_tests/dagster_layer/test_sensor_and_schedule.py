@@ -181,6 +181,24 @@ def test_a_run_whose_process_is_gone_fails_and_its_partition_is_published(
     assert claim("rocketreach", "another run", "lookups").is_claimed, "its place is free"
 
 
+def test_a_run_that_repeats_a_dead_one_lives_though_it_has_its_tags(
+    project: Project, ended_process: dict[str, str]
+) -> None:
+    killed = started_run(project, ended_process)
+    tick(project)
+    again = create_run_for_test(
+        project.instance,
+        job_name="enrichment_job",
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": DATE, **ended_process},
+        parent_run_id=killed.run_id,
+        root_run_id=killed.run_id,
+    )
+    tick(project)
+    assert status(project, killed) is DagsterRunStatus.FAILURE
+    assert status(project, again) is DagsterRunStatus.STARTED
+
+
 def test_a_run_that_lives_or_is_another_machines_is_left_alone(
     project: Project, ended_process: dict[str, str]
 ) -> None:

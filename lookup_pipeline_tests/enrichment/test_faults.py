@@ -380,6 +380,42 @@ def test_one_person_who_is_answered_500_alone_is_not_sent_without_end(
     assert pipeline.states(NEXT_DAY) == {State.COMPLETE: 2}
 
 
+def test_500_for_everybody_stops_before_everybody_is_sent(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(error_500_after=1, complete_after_polls=0)
+    pipeline.register(people(100))
+    stop = stopped_submission(pipeline)
+    assert "times in a row: HTTP 500" in str(stop)
+    assert len(sandbox.charges()) < PATIENCE + WORKERS
+    assert_nobody_failed(pipeline)
+
+
+def test_one_person_answered_500_beside_people_not_found_is_not_an_outage(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.clock = MovableClock(speed=20)
+    pipeline.register(people(1))
+    sandbox.change(error_500=1)
+    stopped_submission(pipeline)
+    pipeline.clock.advance(minutes=20)
+    sandbox.change(error_500=0, not_found=1)
+    everybody = people(4)
+    pipeline.register(everybody)
+    report = pipeline.submit()
+    assert report.failed == 4
+    assert pipeline.states() == {State.FAILED: 4}
+
+
+def test_time_that_is_up_when_all_is_sent_is_no_news(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(latency_seconds=0.3)
+    pipeline.register(people(3))
+    report = pipeline.submit(seconds=0.1)
+    assert (report.accepted, report.out_of_time) == (3, False)
+
+
 def test_an_interrupt_leaves_nothing_in_doubt(pipeline: Pipeline, sandbox: RunningSandbox) -> None:
     def interrupt(report: SubmissionReport) -> None:
         if report.accepted >= 10:

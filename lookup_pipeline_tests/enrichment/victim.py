@@ -35,6 +35,8 @@ def die_at(when: str, method: str, number: int) -> None:
 
 
 def main(folder: str, step: str, death: str = "") -> None:
+    # A shell's background job is started deaf to interrupts, and so are its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if death:
         when, method, number = death.split(":")
         die_at(when, method, int(number))
