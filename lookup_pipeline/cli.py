@@ -10,12 +10,9 @@ import click
 from dotenv import dotenv_values
 
 from lookup_pipeline.command_line.errors import WorkFailedError
-from lookup_pipeline.settings import ConfigurationError, project_root
+from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, project_root
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
-
-# A year; what lies beyond is a slip of the finger.
-_LONGEST_TIMEOUT = 366 * 86_400
 
 # Exit codes of the contract beside 0: 2, bad usage, is click's own.
 _ERROR = 1
@@ -51,7 +48,7 @@ def _plain_errors() -> Iterator[None]:
 @click.option("--to", "last", type=_DATE, help="Last partition, included.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, max=_LONGEST_TIMEOUT),
+    type=click.FloatRange(min=0, max=LONGEST_RUN),
     # Long enough for the lookups of a few thousand rows, short enough for a nightly job.
     default=3600,
     show_default=True,

@@ -70,19 +70,20 @@ def _inherited(instance: DagsterInstance, run: DagsterRun) -> bool:
 
 
 def _is_gone(tag: str) -> bool:
-    place, _, process = tag.rpartition("/")[0].rpartition("/")
+    rest, _, start = tag.rpartition("/")
+    place, _, number = rest.rpartition("/")
     if place != _place():
         # Another machine's, or nobody has said.
         return False
     try:
-        found = psutil.Process(int(process))
+        found = psutil.Process(int(number))
         began: float = found.create_time()
         # Dead, and nobody has asked how it ended.
         if found.status() == psutil.STATUS_ZOMBIE:
             return True
     except psutil.NoSuchProcess:
         return True
-    return abs(began - float(tag.rpartition("/")[2])) > _SAME_START
+    return abs(began - float(start)) > _SAME_START
 
 
 def _place() -> str:

@@ -82,7 +82,7 @@ def lookup_status_sensor(
     )
     if report.calls or report.settled or report.unconfirmed:
         context.log.info(told)
-    requests = list(_publications(book, context.instance))[:MAX_REQUESTS]
+    requests = list(_publications(book, context.instance))
     if requests:
         if report.error is not None:
             context.log.error(f"{report.failed_calls} calls failed: {report.error}")

@@ -1,6 +1,7 @@
 """Configuration: the environment variables, their defaults, and the project's root.
 
-Read when used, never at import, so that definitions load without secrets.
+Read when used, so that definitions load without secrets; only what they consist of themselves
+(the start date, the nightly hour and its time zone) is read when they load.
 """
 
 import math
@@ -43,6 +44,10 @@ DEFAULTS = {
     # Providers of this kind find 40 to 80 of 100 people; below this the file itself is suspect.
     MIN_MATCH_RATE: "0.3",
 }
+
+
+LONGEST_RUN = 366 * 86_400
+"""Seconds that a run may be given: a year. What lies beyond is a slip of the finger."""
 
 
 class ConfigurationError(Exception):

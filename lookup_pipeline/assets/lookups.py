@@ -34,7 +34,7 @@ from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.settings import ConfigurationError
+from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
@@ -49,7 +49,7 @@ class SubmissionConfig(Config):
     max_seconds: float | None = Field(
         default=None,
         ge=0,
-        le=366 * 86_400,
+        le=LONGEST_RUN,
         description="No request leaves after so many seconds; the rest stays queued.",
     )
 

@@ -214,7 +214,9 @@ class _Submission:
         self._answered = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
         self._unanswered: RocketReachError | None = None
-        self._ends_at = None if policy.seconds is None else clock() + timedelta(0, policy.seconds)
+        self._ends_at = (
+            None if policy.seconds is None else clock() + timedelta(seconds=policy.seconds)
+        )
         self._may_claim = True
         self.report = SubmissionReport()
 
@@ -305,9 +307,8 @@ class _Submission:
         return claims, pause
 
     def _claim(self, connection: Connection, now: datetime) -> tuple[list[Claim], timedelta | None]:
-        if not self._may_claim or self._stopped_by is not None:
-            return [], None
-        if self.report.waits_until is not None:
+        ended = self._stopped_by is not None or self.report.waits_until is not None
+        if ended or not self._may_claim:
             return [], None
         if not self._ids:
             self._ids.extend(queued_ids(connection, self._lookup_date, now))

@@ -136,7 +136,8 @@ class Registration:
             lookup_id, first_date = served_by[row.identity]
             # The first row of the partition that asked first; the same one however rows move.
             first = first_date == self.lookup_date and lookup_id not in self._paid_here
-            self._paid_here.add(lookup_id)
+            if first:
+                self._paid_here.add(lookup_id)
             values = {
                 "lookup_date": self.lookup_date,
                 "source_file": source_file,
