@@ -29,7 +29,7 @@ from lookup_pipeline.enrichment.submit import (
     submit,
 )
 from lookup_pipeline.ledger import Ledger, State
-from lookup_pipeline.ledger.counts import count_partitions, count_run
+from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
@@ -82,7 +82,7 @@ def lookups(
     report = _submit(context, book, rocketreach, config.max_seconds)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
-        _submitted, credits_spent = count_run(connection, lookup_date, context.run.run_id)
+        credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
     told: dict[str, Any] = {
         "new_lookups": registered.new_lookups,
         "submitted": report.accepted + report.unconfirmed,

@@ -19,7 +19,7 @@ from lookup_pipeline.enrichment.publish import (
     RowAccountingError,
     publish,
 )
-from lookup_pipeline.ledger.counts import PartitionCounts, count_run
+from lookup_pipeline.ledger.counts import PartitionCounts
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MIN_MATCH_RATE, number
@@ -50,10 +50,9 @@ def published_datasets(
         raise Failure(str(error), allow_retries=False) from error
     if not publication.replaced:
         context.log.info("A newer publication was there already; its files stay.")
-    with book.read() as connection:
-        _submitted, credits_spent = count_run(connection, lookup_date, context.run.run_id)
     counts = PartitionCounts(lookup_date, publication.states, publication.credits)
-    told = state_metadata(counts, credits_spent)
+    # A lookup ends after its run, so what it cost is told by the publication that shows it.
+    told = state_metadata(counts, publication.new_credits)
     told |= {f"failed_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())}
     for dataset in PUBLISHED:
         rows = publication.accounting.rows[dataset.name]

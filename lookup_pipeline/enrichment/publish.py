@@ -60,6 +60,7 @@ class Publication:
         accounting: rows by dataset.
         states: rows by state.
         credits: credits spent on lookups that this partition asked for first.
+        new_credits: those of them that no publication had told of before.
         failure_kinds: failed rows by kind.
         unknown_statuses: pending rows by a status that the provider's texts do not name.
         profiles_with_extra: profiles with fields, or types of fields, that no column holds.
@@ -70,6 +71,7 @@ class Publication:
     accounting: Accounting
     states: dict[State, int]
     credits: int
+    new_credits: int
     failure_kinds: dict[str, int]
     unknown_statuses: dict[str, int]
     profiles_with_extra: int
@@ -114,17 +116,21 @@ def publish(
         if not accounting.balanced:
             raise RowAccountingError(accounting)
         with ledger.write() as connection:
+            new_credits = 0
             replaced = begin_recording(connection, lookup_date, version)
             if replaced:
                 for writer in writers.values():
                     writer.replace()
-                record_publication(connection, lookup_date, version, clock())
+                new_credits = record_publication(
+                    connection, lookup_date, version, counts.credits, clock()
+                )
     return Publication(
         version,
         replaced,
         accounting,
         {state: counts.states[state] for state in State},
         counts.credits,
+        new_credits,
         dict(counts.failure_kinds),
         dict(counts.unknown_statuses),
         counts.profiles_with_extra,

@@ -22,7 +22,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
-from lookup_pipeline.ledger import Ledger, State, limits
+from lookup_pipeline.ledger import Ledger, LedgerError, State, limits
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.submissions import (
     Claim,
@@ -60,6 +60,10 @@ PATIENCE = 10
 
 # Seconds between looks at the clock while nothing happens.
 _TURN = 1.0
+
+# Seconds for which answers in hand are offered to a ledger that is locked or has no room: what is
+# not recorded may have been paid for. Long enough to free a disk.
+_RECORD_SECONDS = 600
 
 # Seconds between reports of progress.
 _REPORT = 0.25
@@ -248,10 +252,20 @@ class _Submission:
     def _drain(self) -> None:
         while self._in_air:
             self._collect(_TURN)
-        if self._unrecorded:
-            with self._ledger.write() as connection:
-                record(connection, self._unrecorded, self._clock())
-            self._unrecorded.clear()
+        end = time.monotonic() + _RECORD_SECONDS
+        while self._unrecorded:
+            try:
+                with self._ledger.write() as connection:
+                    record(connection, self._unrecorded, self._clock())
+                self._unrecorded.clear()
+            except LedgerError as error:
+                if time.monotonic() > end:
+                    lost = len(self._unrecorded)
+                    raise LedgerError(
+                        f"{error} {lost} answers could not be recorded: their lookups become "
+                        "unconfirmed."
+                    ) from error
+                time.sleep(_TURN)
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
@@ -312,11 +326,14 @@ class _Submission:
             return [], None
         if not self._ids:
             self._ids.extend(queued_ids(connection, self._lookup_date, now))
-        if not self._ids:
-            return [], self._until(next_ready_at(connection, self._lookup_date), now)
-        if self._ends_at is not None and now >= self._ends_at:
+        ready_at = now if self._ids else next_ready_at(connection, self._lookup_date)
+        if ready_at is None:
+            return [], None
+        if self._ends_at is not None and max(now, ready_at) >= self._ends_at:
             self.report = replace(self.report, out_of_time=True)
             return [], None
+        if not self._ids:
+            return [], self._until(ready_at, now)
         free = min(WORKERS - self._in_air, len(self._ids))
         permits = limits.take(connection, OPERATION, free, self._policy.requests_per_second, now)
         if not permits.granted:
@@ -326,10 +343,8 @@ class _Submission:
         all_busy = self._in_air + len(claims) >= WORKERS
         return claims, None if all_busy else timedelta(0)
 
-    def _until(self, at: datetime | None, now: datetime) -> timedelta | None:
+    def _until(self, at: datetime, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""
-        if at is None:
-            return None
         if at - now > LONGEST_WAIT:
             self.report = replace(self.report, waits_until=at)
             return None

@@ -65,17 +65,17 @@ def count_partitions(
     return [found[date] for date in sorted(found)]
 
 
-def count_run(connection: Connection, lookup_date: str, owner: str) -> tuple[int, int]:
-    """How many of a partition's lookups a run submitted, and the credits they cost so far."""
-    submitted, spent = connection.execute(
-        select(func.count(), func.coalesce(func.sum(lookups.c.credits), 0)).where(
+def credits_of_run(connection: Connection, lookup_date: str, owner: str) -> int:
+    """The credits that a partition's lookups have cost so far, of those that a run submitted."""
+    spent: int = connection.execute(
+        select(func.coalesce(func.sum(lookups.c.credits), 0)).where(
             lookups.c.claimed_by == owner,
             lookups.c.lookup_id.in_(
                 select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
             ),
         )
-    ).one()
-    return submitted, spent
+    ).scalar_one()
+    return spent
 
 
 def _no_states() -> dict[State, int]:

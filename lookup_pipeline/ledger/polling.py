@@ -3,15 +3,21 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, exists, func, or_, select, update
+from sqlalchemy import Connection, case, exists, func, literal, null, or_, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
 from lookup_pipeline.ledger.tables import lookups
+from lookup_pipeline.ledger.times import UtcTime
 
 # While one process asks about a lookup, others leave it alone; when that process dies, the
 # lookup is due again after this long. Polls are free, so a short time costs nothing.
 POLL_LEASE = timedelta(seconds=30)
+
+# A lookup that has timed out may still end at the provider, and was paid for then: it is asked
+# about now and then, a hundred in one free call, until an answer is no longer to be expected.
+LATE_POLL = timedelta(hours=1)
+LATE_POLLS_END = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +36,29 @@ class DueLookup:
 
 
 def claim_due(connection: Connection, limit: int, now: datetime) -> list[DueLookup]:
-    """Take up to `limit` lookups that are due, the longest due first."""
+    """Take up to `limit` lookups that are due, the longest due first.
+
+    Those in flight, and those that have timed out of late: only they have a next time.
+    """
     due = (
         select(lookups.c.lookup_id)
-        .where(lookups.c.state == State.IN_FLIGHT, lookups.c.next_poll_at <= now)
+        .where(lookups.c.next_poll_at <= now)
         .order_by(lookups.c.next_poll_at)
         .limit(limit)
     )
     claimed = connection.execute(
         update(lookups)
         .where(lookups.c.lookup_id.in_(due.scalar_subquery()))
-        .values(next_poll_at=now + POLL_LEASE)
+        .values(
+            next_poll_at=case(
+                (lookups.c.state == State.IN_FLIGHT, literal(now + POLL_LEASE, UtcTime)),
+                (
+                    lookups.c.settled_at > now - LATE_POLLS_END,
+                    literal(now + LATE_POLL, UtcTime),
+                ),
+                else_=null(),
+            )
+        )
         .returning(lookups.c.lookup_id, lookups.c.profile_id, lookups.c.submitted_at)
     )
     return [DueLookup(*row) for row in claimed]
@@ -50,8 +68,8 @@ def next_due_at(connection: Connection) -> datetime | None:
     """When the next lookup is due; None when there is nothing to ask about."""
     return connection.scalar(
         select(lookups.c.next_poll_at)
-        # One that the provider gave no id for has no such time: databases sort it differently.
-        .where(lookups.c.state == State.IN_FLIGHT, lookups.c.next_poll_at.is_not(None))
+        # Databases sort what has no such time differently.
+        .where(lookups.c.next_poll_at.is_not(None))
         .order_by(lookups.c.next_poll_at)
         .limit(1)
     )
@@ -63,7 +81,9 @@ def polled_since(connection: Connection, since: datetime) -> bool:
 
 
 def expire_deadlines(connection: Connection, now: datetime) -> int:
-    """Give up on lookups past their deadline; returns how many. A later answer still wins.
+    """Give up on lookups past their deadline; returns how many.
+
+    A later answer still wins: those that can be asked about stay due, though rarely.
 
     Only on those that were asked about since: after days without polling, the provider may have
     had the answer for long. One that the provider never gave an id for cannot be asked about:
@@ -90,7 +110,7 @@ def expire_deadlines(connection: Connection, now: datetime) -> int:
                     "no final answer before the deadline",
                 ),
                 settled_at=now,
-                next_poll_at=None,
+                next_poll_at=case((unknown, null()), else_=literal(now + LATE_POLL, UtcTime)),
             )
             .returning(lookups.c.lookup_id)
         )

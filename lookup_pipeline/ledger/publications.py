@@ -132,19 +132,28 @@ def begin_recording(connection: Connection, lookup_date: str, version: int) -> b
 
 
 def record_publication(
-    connection: Connection, lookup_date: str, version: int, now: datetime
-) -> None:
-    """Note that the partition's files show `version`."""
+    connection: Connection, lookup_date: str, version: int, credits_spent: int, now: datetime
+) -> int:
+    """Note that the partition's files show `version`, and what it has cost so far.
+
+    Returns:
+        The credits that no publication of this partition has told of before.
+    """
+    told: int | None = connection.scalar(
+        select(partitions.c.published_credits).where(partitions.c.lookup_date == lookup_date)
+    )
     connection.execute(
         update(partitions)
         .where(partitions.c.lookup_date == lookup_date)
         .values(
             published_version=version,
             published_at=now,
+            published_credits=credits_spent,
             publication_attempts=0,
             publication_requested_at=None,
         )
     )
+    return credits_spent - (told or 0)
 
 
 def partitions_with_news(connection: Connection) -> list[PartitionWithNews]:

@@ -47,7 +47,7 @@ lookups = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("not_before", UtcTime, comment="a queued lookup waits until then"),
     Column("submitted_at", UtcTime),
-    Column("next_poll_at", UtcTime),
+    Column("next_poll_at", UtcTime, comment="none where there is nothing to ask about"),
     Column("last_polled_at", UtcTime),
     Column("deadline_at", UtcTime),
     Column("settled_at", UtcTime),
@@ -60,15 +60,15 @@ lookups = Table(
 )
 
 
-def _index_where(name: str, column: str, state: State) -> Index:
+def _index_where(name: str, column: str, condition: str) -> Index:
     # Partial: the index holds what is due, not what is stored, so its cost does not grow with age.
-    where = text(f"state = '{state.value}'")
+    where = text(condition)
     return Index(name, lookups.c[column], sqlite_where=where, postgresql_where=where)
 
 
-_index_where("ix_lookups_due", "next_poll_at", State.IN_FLIGHT)
-_index_where("ix_lookups_deadline", "deadline_at", State.IN_FLIGHT)
-_index_where("ix_lookups_lease", "lease_until", State.SUBMITTING)
+_index_where("ix_lookups_due", "next_poll_at", "next_poll_at IS NOT NULL")
+_index_where("ix_lookups_deadline", "deadline_at", f"state = '{State.IN_FLIGHT.value}'")
+_index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
 
 payloads = Table(
     "payloads",
@@ -98,6 +98,13 @@ partitions = Table(
     Column("news_version", BigInteger, nullable=False, server_default=text("0")),
     Column("published_version", BigInteger, nullable=False, server_default=text("0")),
     Column("published_at", UtcTime),
+    Column(
+        "published_credits",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="credits that the publications have told of so far",
+    ),
     Column("publication_attempts", Integer, nullable=False, server_default=text("0")),
     Column("publication_requested_at", UtcTime),
 )

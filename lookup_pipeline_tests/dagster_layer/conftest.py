@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 
 from lookup_pipeline import settings
 from lookup_pipeline.definitions import build_defs
@@ -42,6 +42,15 @@ class Project:
         return definitions.resolve_job_def(job).execute_in_process(
             partition_key=date, instance=self.instance, raise_on_error=False
         )
+
+
+def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    (event,) = (
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == AssetKey(asset)
+    )
+    return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
 @pytest.fixture

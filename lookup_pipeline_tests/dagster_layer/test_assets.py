@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pandas as pd
 import pytest
-from dagster import AssetKey, ExecuteInProcessResult
+from dagster import ExecuteInProcessResult
 
 from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES
 from lookup_pipeline.ledger import State
@@ -13,7 +13,7 @@ from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import claim, queued_ids
 from lookup_pipeline.resources import RocketReach
-from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
 
 CSV = """name,company,crm_id
 Marie Curie,University of Paris,c1
@@ -28,15 +28,6 @@ def error_of(result: ExecuteInProcessResult, step: str) -> str:
     data = failures[0].step_failure_data
     assert data.user_failure_data is not None
     return str(data.user_failure_data.description)
-
-
-def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    (event,) = (
-        event
-        for event in result.get_asset_materialization_events()
-        if event.asset_key == AssetKey(asset)
-    )
-    return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
 def checks(result: ExecuteInProcessResult) -> dict[str, bool]:

@@ -26,7 +26,7 @@ from lookup_pipeline.processes import PROCESS_TAG, process_tags
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.schedules import nightly_enrichment
 from lookup_pipeline.sensors import lookup_status_sensor
-from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
 
 CSV = "name,company\nMarie Curie,University of Paris\nEmmy Noether,Bryn Mawr College\n"
 
@@ -74,6 +74,19 @@ def test_lookups_in_flight_are_polled_and_their_partition_published(project: Pro
     assert project.sandbox.requests().by_operation["check_status"] == 1
     assert project.run("publish_job").success
     assert isinstance(tick(project), SkipReason)
+
+
+def test_a_credit_is_told_of_by_the_publication_that_first_shows_its_lookup(
+    project: Project,
+) -> None:
+    project.write(CSV)
+    runs = [project.run()]
+    make_due(project)
+    tick(project)
+    runs += [project.run("publish_job") for _ in range(2)]
+    told = [metadata(run, "profiles")["credits_spent_by_run"] for run in runs]
+    assert told == [0, len(project.sandbox.charges()), 0]
+    assert told[1] == 2
 
 
 def test_a_publication_is_asked_for_once_then_again_after_a_while_under_a_new_key(

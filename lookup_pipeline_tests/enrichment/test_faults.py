@@ -1,6 +1,7 @@
 """Trouble while submitting: nobody is paid twice, nobody fails for what is not their fault."""
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ from lookup_pipeline.enrichment.submit import (
     SubmissionReport,
     SubmissionStoppedError,
 )
-from lookup_pipeline.ledger import State
+from lookup_pipeline.ledger import LedgerError, State, sqlite
 from lookup_pipeline.rocketreach import ErrorClass
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
@@ -25,6 +26,7 @@ from lookup_pipeline_tests.enrichment.pipeline import (
     MovableClock,
     Person,
     Pipeline,
+    once,
     opened_pipeline,
     people,
     sent,
@@ -472,6 +474,52 @@ def test_a_submission_ends_when_its_time_is_up_and_the_next_goes_on(
     rest = pipeline.submit()
     assert not rest.out_of_time
     assert report.accepted + rest.accepted == 400
+    assert set(sent(sandbox).values()) == {1}
+
+
+def test_a_provider_that_asks_for_patience_again_and_again_does_not_outlast_the_time(
+    tmp_path: Path,
+) -> None:
+    def answer(_request: Request) -> bytes:
+        return http(429, b"{}", Retry_After="1")
+
+    with (
+        raw_server(answer) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(5))
+        begun = pipeline.clock()
+        report = pipeline.submit(seconds=3)
+        assert report.out_of_time
+        assert (pipeline.clock() - begun).total_seconds() < 6
+        assert pipeline.states() == {State.QUEUED: 5}
+
+
+def test_a_ledger_locked_while_answers_come_in_gets_them_all_once_it_is_free(
+    tmp_path: Path,
+    pipeline: Pipeline,
+    sandbox: RunningSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline.register(people(40))
+    # Nobody waits for the lock within a statement: each attempt fails at once.
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0)
+    sandbox.change(latency_seconds=0.3)
+    with opened_pipeline(tmp_path, sandbox.base_url, sandbox.api_key) as impatient:
+
+        def hold() -> None:
+            with pipeline.ledger.write():
+                time.sleep(2.5)
+
+        def in_the_air() -> bool:
+            return pipeline.states().get(State.SUBMITTING) == WORKERS
+
+        with once(in_the_air, hold), pytest.raises(LedgerError, match="locked"):
+            impatient.submit()
+    sent_so_far = len(sandbox.lookups())
+    assert sent_so_far == WORKERS
+    assert pipeline.states() == {State.IN_FLIGHT: WORKERS, State.QUEUED: 40 - WORKERS}
+    assert pipeline.submit().accepted == 40 - WORKERS
     assert set(sent(sandbox).values()) == {1}
 
 

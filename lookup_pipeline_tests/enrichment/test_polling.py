@@ -106,6 +106,27 @@ def test_ids_the_provider_forgot_stay_in_flight_until_the_deadline_and_a_late_an
     assert sandbox.lookups() == []
 
 
+def test_a_lookup_that_timed_out_is_still_asked_about_and_its_late_answer_is_published(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=3)
+    pipeline.register(people(4))
+    pipeline.submit()
+    for _ in range(2):
+        pipeline.clock.advance(hours=25)
+        pipeline.poll()
+    pipeline.publish()
+    rows = pipeline.rows(FAILED_LOOKUPS)
+    assert [row["failure_kind"] for row in rows] == ["timed_out"] * 4
+    assert pipeline.poll().calls == 0, "only now and then"
+    pipeline.clock.advance(hours=2)
+    assert pipeline.poll().settled == 4
+    pipeline.publish()
+    assert len(pipeline.rows(PROFILES)) == 4
+    assert pipeline.rows(FAILED_LOOKUPS) == []
+    assert len(sandbox.charges()) == pipeline.counts().credits == 4
+
+
 def test_after_days_without_polling_the_answers_that_came_meanwhile_count(
     pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:

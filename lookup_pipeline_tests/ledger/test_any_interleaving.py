@@ -222,7 +222,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             worth = begin_recording(connection, date, version)
             if worth:
-                record_publication(connection, date, version, self.now)
+                record_publication(connection, date, version, 0, self.now)
         assert worth == (version >= self.published.get(date, 0))
         if worth and version:
             self.published[date] = version

@@ -1,7 +1,7 @@
 """Counting rows by state, credits by who asked first, and what one run has sent."""
 
 from lookup_pipeline.ledger import Ledger, State
-from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions, count_run
+from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions, credits_of_run
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
     NEXT_DATE,
@@ -25,9 +25,9 @@ def counts(ledger: Ledger, *dates: str) -> list[PartitionCounts]:
         return count_partitions(connection, dates or None)
 
 
-def run(ledger: Ledger, owner: str, date: str = DATE) -> tuple[int, int]:
+def spent_by(ledger: Ledger, owner: str, date: str = DATE) -> int:
     with ledger.read() as connection:
-        return count_run(connection, date, owner)
+        return credits_of_run(connection, date, owner)
 
 
 def every_state(ledger: Ledger) -> None:
@@ -74,15 +74,16 @@ def test_only_partitions_asked_for_are_counted(ledger: Ledger) -> None:
 
 def test_an_empty_ledger_counts_nothing(ledger: Ledger) -> None:
     assert counts(ledger) == []
-    assert run(ledger, OWNER) == (0, 0)
+    assert spent_by(ledger, OWNER) == 0
 
 
-def test_a_run_is_told_what_it_sent_itself(ledger: Ledger) -> None:
+def test_a_run_has_spent_what_its_own_lookups_cost(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann", "ben"]))
     claim_all(ledger, owner=OWNER)
     answer(ledger, complete(lookup_of(ledger, "ann")), failed(lookup_of(ledger, "ben")))
-    register(ledger, rows_for(["ann", "ben", "cid"]))
+    register(ledger, rows_for(["ann", "ben", "cid", "dan"]))
     claim_all(ledger, owner=OTHER)
-    assert run(ledger, OWNER) == (2, 1)
-    assert run(ledger, OTHER) == (1, 0)
-    assert run(ledger, OWNER, NEXT_DATE) == (0, 0)
+    answer(ledger, complete(lookup_of(ledger, "cid")), complete(lookup_of(ledger, "dan")))
+    assert spent_by(ledger, OWNER) == 1
+    assert spent_by(ledger, OTHER) == 2
+    assert spent_by(ledger, OWNER, NEXT_DATE) == 0

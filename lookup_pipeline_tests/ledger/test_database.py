@@ -20,7 +20,7 @@ from lookup_pipeline.ledger.database import LedgerError
 from lookup_pipeline.ledger.migrate import HEAD
 from lookup_pipeline.ledger.registration import Registration
 from lookup_pipeline.ledger.sqlite import BUSY_TIMEOUT
-from lookup_pipeline.ledger.tables import lookups, memberships, metadata
+from lookup_pipeline.ledger.tables import lookups, memberships, metadata, partitions
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
     claim_all,
@@ -60,12 +60,12 @@ def test_the_partial_indexes_are_partial_in_the_database(ledger: Ledger) -> None
     with ledger.read() as connection:
         rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
         found: dict[str, str] = {row.name: row.sql for row in rows}
-    for name, state in (
-        ("ix_lookups_due", "in_flight"),
-        ("ix_lookups_deadline", "in_flight"),
-        ("ix_lookups_lease", "submitting"),
+    for name, condition in (
+        ("ix_lookups_due", "next_poll_at IS NOT NULL"),
+        ("ix_lookups_deadline", "state = 'in_flight'"),
+        ("ix_lookups_lease", "state = 'submitting'"),
     ):
-        assert found[name].endswith(f"WHERE state = '{state}'")
+        assert found[name].endswith(f"WHERE {condition}")
 
 
 def test_the_head_is_the_newest_migration(ledger: Ledger) -> None:
@@ -99,6 +99,38 @@ def test_an_older_ledger_learns_which_partition_asked_first(tmp_path: Path) -> N
         found = dict(connection.execute(select(lookups.c.identity, lookups.c.first_date)).all())
     # The row that was there before; where a line put above has hidden it, the oldest partition.
     assert found == {"ann": "2026-01-06", "ben": "2026-01-06"}
+    ledger.close()
+
+
+def test_an_older_ledger_does_not_tell_again_of_credits_it_has_published(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path))
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO lookups (lookup_id, identity, parameters, state, credits, settled_at)"
+            " VALUES (1, 'ann', '{}', 'complete', 1, 10), (2, 'ben', '{}', 'complete', 1, 20),"
+            " (3, 'cid', '{}', 'complete', 1, 40), (4, 'dan', '{}', 'complete', 1, 10)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO memberships"
+            " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
+            " ('2026-01-05', 'a.csv', 2, 1, 0, '{}'), ('2026-01-05', 'a.csv', 3, 2, 0, '{}'),"
+            " ('2026-01-05', 'a.csv', 4, 3, 0, '{}'), ('2026-01-05', 'a.csv', 5, 4, 1, '{}')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO partitions (lookup_date, news_version, published_version, published_at)"
+            " VALUES ('2026-01-05', 5, 4, 30), ('2026-01-06', 1, 0, NULL)"
+        )
+    engine.dispose()
+    ledger = open_ledger(sqlite_url(tmp_path))
+    with ledger.read() as connection:
+        columns = select(partitions.c.lookup_date, partitions.c.published_credits)
+        found = dict(connection.execute(columns).all())
+    # Two were settled, and its own, when it was published; one has come since.
+    assert found == {"2026-01-05": 2, "2026-01-06": 0}
     ledger.close()
 
 

@@ -9,6 +9,8 @@ from sqlalchemy import insert
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.answers import Answer
 from lookup_pipeline.ledger.polling import (
+    LATE_POLL,
+    LATE_POLLS_END,
     POLL_LEASE,
     DueLookup,
     claim_due,
@@ -152,7 +154,33 @@ def test_a_lookup_past_its_deadline_fails_as_timed_out_with_its_last_status(
     assert row.settled_at == T0 + 2 * SECOND
     assert str(row.failure_reason).endswith("the last status was progress")
     assert news(ledger) == version + 1
-    assert due(ledger, T0 + timedelta(days=1)) == []
+
+
+def test_a_lookup_that_timed_out_is_asked_about_rarely_and_not_for_ever(ledger: Ledger) -> None:
+    (ann,) = sent(ledger, 1)
+    answer(ledger, in_flight(ann, deadline=T0))
+    asked_in_vain(ledger, ann, T0)
+    gave_up = T0 + SECOND
+    assert expire(ledger, gave_up) == 1
+    asked, now = 0, gave_up
+    while now < gave_up + LATE_POLLS_END + timedelta(days=30):
+        if due(ledger, now):
+            asked += 1
+            assert due(ledger, now + LATE_POLL - SECOND) == []
+        now += timedelta(minutes=5)
+    assert asked == LATE_POLLS_END / LATE_POLL
+    assert next_due(ledger) is None
+    assert states_of(ledger) == {ann: State.FAILED}
+
+
+def test_an_answer_ends_the_questions_about_a_lookup_that_timed_out(ledger: Ledger) -> None:
+    (ann,) = sent(ledger, 1)
+    answer(ledger, in_flight(ann, deadline=T0))
+    asked_in_vain(ledger, ann, T0)
+    expire(ledger, T0 + SECOND)
+    answer(ledger, complete(ann))
+    assert next_due(ledger) is None
+    assert states_of(ledger) == {ann: State.COMPLETE}
 
 
 def test_a_lookup_nobody_asked_about_since_its_deadline_is_asked_about_first(

@@ -38,7 +38,7 @@ def publish(ledger: Ledger, version: int, date: str = DATE) -> bool:
     with ledger.write() as connection:
         worth = begin_recording(connection, date, version)
         if worth:
-            record_publication(connection, date, version, T0)
+            record_publication(connection, date, version, 0, T0)
         return worth
 
 
@@ -105,6 +105,16 @@ def test_news_during_a_publication_stays_news(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann", "ben"]))
     assert publish(ledger, version)
     assert [found.news_version for found in with_news(ledger)] == [version + 1]
+
+
+def test_a_publication_tells_of_each_credit_once(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+
+    def told(credits_spent: int) -> int:
+        with ledger.write() as connection:
+            return record_publication(connection, DATE, news(ledger), credits_spent, T0)
+
+    assert [told(3), told(3), told(5)] == [3, 0, 2]
 
 
 def test_an_older_version_never_replaces_a_newer_one(ledger: Ledger) -> None:
