@@ -1,5 +1,6 @@
 """The command line: names, options and exit codes. What the commands do is in command_line/."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,15 @@ _DATE = click.DateTime(formats=["%Y-%m-%d"])
 
 # Exit codes of the contract beside 0: 2, bad usage, is click's own.
 _ERROR = 1
+# As shells count it: 128 and the signal's number.
+_INTERRUPTED = 130
+
+
+def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """Refuse what Python takes for a number of seconds and nobody can wait."""
+    if math.isnan(value):
+        raise click.BadParameter("it takes a number of seconds.")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,12 +45,16 @@ def _plain_errors() -> Iterator[None]:
     """End with one line and exit code 1 where the configuration, or the work itself, fails."""
     # Here, so that `--help` does not wait for it.
     from lookup_pipeline.ledger import LedgerError  # noqa: PLC0415
+    from lookup_pipeline.rocketreach import RocketReachError  # noqa: PLC0415
 
     try:
         yield
-    except (ConfigurationError, LedgerError, WorkFailedError) as error:
+    except (ConfigurationError, LedgerError, RocketReachError, WorkFailedError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_ERROR)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Nothing is lost: run the same command again.", err=True)
+        sys.exit(_INTERRUPTED)
 
 
 @main.command()
@@ -52,6 +66,7 @@ def _plain_errors() -> Iterator[None]:
     # Long enough for the lookups of a few thousand rows, short enough for a nightly job.
     default=3600,
     show_default=True,
+    callback=_finite,
     help="Seconds after which lookups still in flight are left for another time (exit code 3).",
 )
 def run(first: datetime, last: datetime | None, timeout: float) -> None:

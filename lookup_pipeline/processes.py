@@ -12,7 +12,6 @@ import psutil
 from dagster import (
     AssetExecutionContext,
     DagsterInstance,
-    DagsterRun,
     DagsterRunStatus,
     RunsFilter,
 )
@@ -27,15 +26,18 @@ _SAME_START = 300
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 
-def process_tags() -> dict[str, str]:
-    """The tag that names this process: where it runs, its number, when it began."""
+def process_tags(run_id: str) -> dict[str, str]:
+    """The tag that says that this process works on a run: which run, where, number, beginning.
+
+    The run is named because one that repeats another begins with that one's tags.
+    """
     process = psutil.Process()
-    return {PROCESS_TAG: f"{_place()}/{process.pid}/{process.create_time():.0f}"}
+    return {PROCESS_TAG: f"{run_id}/{_place()}/{process.pid}/{process.create_time():.0f}"}
 
 
 def mark_run(context: AssetExecutionContext) -> None:
     """Note that this process works on the run."""
-    tags = process_tags()
+    tags = process_tags(context.run.run_id)
     if not tags.items() <= context.run.tags.items():
         context.instance.add_run_tags(context.run.run_id, tags)
 
@@ -51,7 +53,8 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
     )
     ended = []
     for run in (record.dagster_run for record in records):
-        if not _is_gone(run.tags.get(PROCESS_TAG, "")) or _inherited(instance, run):
+        of_run, _, process = run.tags.get(PROCESS_TAG, "").partition("/")
+        if of_run != run.run_id or not _is_gone(process):
             continue
         # It may have ended well since it was looked up.
         now = instance.get_run_by_id(run.run_id)
@@ -63,17 +66,11 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
     return ended
 
 
-def _inherited(instance: DagsterInstance, run: DagsterRun) -> bool:
-    """Whether the tag is that of the run it repeats, and its own process has not spoken yet."""
-    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
-    return parent is not None and parent.tags.get(PROCESS_TAG) == run.tags[PROCESS_TAG]
-
-
-def _is_gone(tag: str) -> bool:
-    rest, _, start = tag.rpartition("/")
+def _is_gone(process: str) -> bool:
+    rest, _, start = process.rpartition("/")
     place, _, number = rest.rpartition("/")
     if place != _place():
-        # Another machine's, or nobody has said.
+        # Another machine's.
         return False
     try:
         found = psutil.Process(int(number))

@@ -117,7 +117,7 @@ class RocketReach(ConfigurableResource[None]):
             raise ConfigurationError(
                 f"{settings.API_KEY} is not set: put your RocketReach key into the environment or "
                 "into .env. To try the pipeline without one, run `make demo` or `make dev`, or "
-                "start the simulated API with `lookup-pipeline sandbox` and set the two variables "
+                "start the simulated API with `lookup-pipeline sandbox` and set the variables "
                 "it prints. Nothing was sent; everything stays queued."
             )
         base_url = self.base_url or settings.setting(settings.BASE_URL)

@@ -23,7 +23,7 @@ from lookup_pipeline.settings import (
 
 def _cron() -> str:
     hour = number(NIGHTLY_HOUR)
-    if hour != int(hour) or hour > 23:
+    if hour != int(hour):
         raise ConfigurationError(f"{NIGHTLY_HOUR} is {hour:g}; it takes a whole hour, 0 to 23.")
     return f"0 {int(hour)} * * *"
 

@@ -34,7 +34,8 @@ from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
 from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import LedgerResource, RocketReach
-from lookup_pipeline.settings import PUBLISH_INTERVAL, number
+from lookup_pipeline.rocketreach import RocketReachError
+from lookup_pipeline.settings import PUBLISH_INTERVAL, ConfigurationError, number
 
 # Seconds between ticks: a lookup takes seconds to minutes, and an idle tick costs milliseconds.
 INTERVAL = 15
@@ -75,7 +76,12 @@ def lookup_status_sensor(
     if dead := end_dead_runs(context.instance):
         context.log.warning(f"Runs whose process is gone, now marked as failed: {dead}")
     book = ledger.open()
-    report = _poll(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
+    trouble: Exception | None = None
+    try:
+        report = _poll(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
+    except (ConfigurationError, RocketReachError) as error:
+        # What is known can be published without the API.
+        report, trouble = expire(book), error
     told = (
         f"{report.asked} lookups asked about in {report.calls} calls, {report.settled} settled"
         f"{f', {report.unconfirmed} given up as unconfirmed' if report.unconfirmed else ''}."
@@ -84,10 +90,14 @@ def lookup_status_sensor(
         context.log.info(told)
     requests = list(_publications(book, context.instance))
     if requests:
-        if report.error is not None:
+        if trouble is not None:
+            context.log.error(str(trouble))
+        elif report.error is not None:
             context.log.error(f"{report.failed_calls} calls failed: {report.error}")
         return SensorResult(run_requests=requests)
     # Only where there is nothing to publish, since a failed tick loses its run requests.
+    if trouble is not None:
+        raise trouble
     report.raise_if_all_failed()
     return SkipReason(f"{told} No partition has news to publish.")
 

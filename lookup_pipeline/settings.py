@@ -65,9 +65,18 @@ def setting(name: str) -> str:
     return os.environ.get(name, "").strip() or DEFAULTS[name]
 
 
-def number(
-    name: str, given: float | str | None = None, *, at_least: float = 0, at_most: float = math.inf
-) -> float:
+# What a number may be at most; none may be below 0.
+_AT_MOST = {
+    # Far beyond any provider: what is meant to be without a ceiling is 0.
+    REQUESTS_PER_SECOND: 10_000,
+    NIGHTLY_HOUR: 23,
+    PUBLISH_INTERVAL: LONGEST_RUN,
+    DEADLINE_HOURS: LONGEST_RUN / 3600,
+    MIN_MATCH_RATE: 1,
+}
+
+
+def number(name: str, given: float | str | None = None) -> float:
     """A numeric setting: `given`, or the environment's, or the default.
 
     Raises:
@@ -77,14 +86,23 @@ def number(
     try:
         value = float(text)
     except ValueError:
-        value = float("nan")
-    if not at_least <= value <= at_most:
-        upto = "or more" if at_most == math.inf else f"to {at_most:g}"
+        value = math.nan
+    if not 0 <= value <= _AT_MOST[name]:
         raise ConfigurationError(
-            f"{name} is {text!r}; it takes a number of {at_least:g} {upto}"
+            f"{name} is {text!r}; it takes a number from 0 to {_AT_MOST[name]:,.0f}"
             f" (default {DEFAULTS[name]})."
         )
     return value
+
+
+def check_numbers() -> None:
+    """Check every numeric setting: one that is used last should not fail after the spending.
+
+    Raises:
+        ConfigurationError: one is not a number, or not in its range.
+    """
+    for name in _AT_MOST:
+        number(name)
 
 
 def resolve_location(location: str) -> str:

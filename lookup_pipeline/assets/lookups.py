@@ -34,7 +34,7 @@ from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError
+from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, check_numbers
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
@@ -50,7 +50,8 @@ class SubmissionConfig(Config):
         default=None,
         ge=0,
         le=LONGEST_RUN,
-        description="No request leaves after so many seconds; the rest stays queued.",
+        description="No request leaves later than so many seconds after the run began; the rest "
+        "stays queued.",
     )
 
 
@@ -69,6 +70,7 @@ def lookups(
 ) -> MaterializeResult[None]:
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
     mark_run(context)
+    check_numbers()
     watch, lookup_date, output, book = (
         Stopwatch(),
         context.partition_key,
@@ -133,7 +135,7 @@ def _submit(
                 client,
                 lookup_date,
                 context.run.run_id,
-                replace(rocketreach.policy, seconds=max_seconds),
+                replace(rocketreach.policy, seconds=_seconds_left(context, max_seconds)),
                 progress=_Progress(context),
             )
     except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
@@ -145,6 +147,15 @@ def _submit(
             metadata={"rows_queued": queued},
             allow_retries=False,
         ) from error
+
+
+def _seconds_left(context: AssetExecutionContext, max_seconds: float | None) -> float | None:
+    """What is left of the run's time: reading and registering have taken theirs."""
+    if max_seconds is None:
+        return None
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    begun = record.start_time if record else None
+    return max(max_seconds - (time.time() - begun), 0) if begun else max_seconds
 
 
 class _Progress:

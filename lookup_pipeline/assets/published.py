@@ -61,4 +61,4 @@ def published_datasets(
             metadata={**file_metadata(output, dataset, lookup_date, rows, watch), **told},
         )
     yield from accounting_results(publication.accounting)
-    yield from content_results(publication, counts, number(MIN_MATCH_RATE, at_most=1))
+    yield from content_results(publication, counts, number(MIN_MATCH_RATE))

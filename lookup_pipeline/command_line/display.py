@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lookup_pipeline.ledger import SETTLED, Ledger, State
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.settings import MIN_MATCH_RATE, number
 
 # Seconds between looks into the ledger: the eye is not faster. A look counts rows, so on large
 # partitions the pause grows with what a look takes, to no more than a twentieth of the time.
@@ -93,6 +94,23 @@ def counts_table(counts: Sequence[PartitionCounts], title: str) -> Table:
         table.add_section()
         table.add_row(*_cells(sum_of_all, states))
     return table
+
+
+def remarks(counts: PartitionCounts) -> list[str]:
+    """What a person should know about rows in these states."""
+    found = []
+    if unconfirmed := counts.states[State.UNCONFIRMED]:
+        found.append(
+            f"Unconfirmed: {unconfirmed}. Whether these requests were processed, and charged, is "
+            "not known; they stand in failed_lookups and are not sent again by themselves."
+        )
+    rate, minimum = counts.match_rate, number(MIN_MATCH_RATE)
+    if rate is not None and rate < minimum:
+        found.append(
+            f"Warning: only {rate:.0%} of the settled rows have a profile (less than "
+            f"{MIN_MATCH_RATE}, {minimum:.0%}). Is a column in the wrong place?"
+        )
+    return found
 
 
 def total(counts: Sequence[PartitionCounts]) -> PartitionCounts:

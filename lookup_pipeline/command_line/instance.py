@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from lookup_pipeline.settings import PACKAGE, project_root
+from lookup_pipeline.settings import PACKAGE, ConfigurationError, project_root
 
 TEMPLATE = PACKAGE / "dagster.yaml"
 
@@ -19,12 +19,21 @@ def prepare_home(home: Path | None = None) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigurationError: the folder can't be made or written to.
     """
     given = os.environ.get("DAGSTER_HOME")
     folder = home or (Path(given) if given else project_root() / ".dagster")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "dagster.yaml").exists():
-        shutil.copyfile(TEMPLATE, folder / "dagster.yaml")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").exists():
+            shutil.copyfile(TEMPLATE, folder / "dagster.yaml")
+    except OSError as error:
+        raise ConfigurationError(
+            f"DAGSTER_HOME can't be {folder}: {error.strerror}. It takes a folder that can be "
+            "written to (default: .dagster in the project's root)."
+        ) from error
     os.environ["DAGSTER_HOME"] = str(folder.resolve())
     return folder
 

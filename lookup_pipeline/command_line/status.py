@@ -1,13 +1,16 @@
 """`status`: how partitions stand, and what is left of credits and limits."""
 
+import time
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from lookup_pipeline.command_line.display import counts_table
+from lookup_pipeline.command_line.display import counts_table, remarks, total
+from lookup_pipeline.ledger import Ledger, limits
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import Account, RocketReachError
 from lookup_pipeline.settings import ConfigurationError
@@ -19,14 +22,17 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     The account is asked when there is a key; without one, or when it does not answer, the rest is
     shown all the same and the reason said.
     """
-    with LedgerResource().open().read() as connection:
+    ledger = LedgerResource().open()
+    with ledger.read() as connection:
         counts = count_partitions(connection, None if lookup_date is None else [lookup_date])
-    account, trouble = _account()
+    account, trouble = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
         console.file.write(_as_json(counts, account, trouble) + "\n")
         return
     console.print(counts_table(counts, "Rows by state"))
+    for each in remarks(total(counts)):
+        console.print(each, soft_wrap=True)
     if account is None:
         console.print(f"Account: {trouble}")
         return
@@ -34,12 +40,24 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     console.print(_limits_table(account))
 
 
-def _account() -> tuple[Account | None, str | None]:
+def _account(ledger: Ledger) -> tuple[Account | None, str | None]:
+    rocketreach = RocketReach()
     try:
-        with RocketReach().client() as client:
+        with rocketreach.client() as client:
+            _wait_for_leave(ledger, rocketreach.rate)
             return client.account(), None
     except (ConfigurationError, RocketReachError) as error:
         return None, str(error)
+
+
+def _wait_for_leave(ledger: Ledger, per_second: float) -> None:
+    """This request, too, counts against the ceiling over all processes."""
+    while True:
+        with ledger.write() as connection:
+            permits = limits.take(connection, "account", 1, per_second, utc_now())
+        if permits.granted:
+            return
+        time.sleep(permits.wait.total_seconds())
 
 
 def _as_json(counts: list[PartitionCounts], account: Account | None, trouble: str | None) -> str:

@@ -1,9 +1,10 @@
 """Where the datasets lie, and how a partition's file is replaced whole."""
 
 import os
+import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +23,20 @@ _UNFINISHED = ".unfinished"
 # A temporary file this old belongs to a process that died: no partition takes a day to write.
 _STALE_SECONDS = 86_400
 
+# The ending of an old file that is kept while several are replaced together.
+_KEPT = ".kept"
+
+# Readers skip and decode by row group, so small ones cost them time and space. A profile is about
+# 5 KB: a group takes some 50 MB while it waits to be full, and about as much to be written.
+_GROUP_ROWS = 10_000
+
 
 class StorageError(Exception):
     """A dataset can't be written; the message names the file, the reason and the cure."""
 
 
 @contextmanager
-def _told_plainly(path: UPath) -> Iterator[None]:
+def _told_plainly(path: UPath | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -43,7 +51,9 @@ class DatasetFolder:
     """The output folder or object-store URL, in Hive layout, one file a partition."""
 
     def __init__(self, url: str) -> None:
-        self._root = UPath(url)
+        root = UPath(url)
+        # What only local files have (durability, putting back) is to hold for file:// as well.
+        self._root = UPath(root.path) if root.protocol in {"file", "local"} else root
 
     def path(self, dataset: Dataset, lookup_date: str) -> UPath:
         """The Parquet file of one partition."""
@@ -79,14 +89,16 @@ class DatasetFolder:
 class PartitionWriter:
     """Writes one partition's file under a temporary name; `replace` puts it in place.
 
-    Used as a context manager: what was not put in place is removed at the end. Every method raises
-    `StorageError` where the file can't be written.
+    Used as a context manager: what was not put in place is removed at the end or, where that fails
+    on a local disk, by another writer a day later. Entering it and every method raise
+    `StorageError` where the disk or the store reports an `OSError`; leaving it never does.
     """
 
     def __init__(self, target: UPath, temporary: UPath, schema: pa.Schema) -> None:
         self._target = target
         self._temporary = temporary
         self._schema = schema
+        self._waiting: pa.Table = schema.empty_table()
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -109,7 +121,9 @@ class PartitionWriter:
             with suppress(OSError):
                 self._close()
         finally:
-            self._temporary.unlink(missing_ok=True)
+            # Neither a failure on the way nor a file in its place is undone by what stays behind.
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         """Append rows."""
@@ -117,19 +131,33 @@ class PartitionWriter:
             self.write_batch(pa.RecordBatch.from_pylist(rows, schema=self._schema))
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Append a batch of the dataset's schema."""
-        with _told_plainly(self._target):
-            self._parquet.write_batch(batch)
+        """Append a batch of the dataset's schema.
+
+        Raises:
+            pa.ArrowInvalid: a column that may not be null holds one.
+        """
+        for field, column in zip(self._schema, batch.columns, strict=True):
+            if column.null_count and not field.nullable:
+                # Parquet would refuse it with its row group, thousands of rows later.
+                raise pa.ArrowInvalid(f"the column {field.name} may not be null")
+        waiting = pa.concat_tables([self._waiting, pa.Table.from_batches([batch])])
+        while waiting.num_rows >= _GROUP_ROWS:
+            self._write_group(waiting.slice(0, _GROUP_ROWS))
+            waiting = waiting.slice(_GROUP_ROWS)
+        self._waiting = waiting
         self.rows += batch.num_rows
 
     def finish(self) -> None:
         """Complete the temporary file, durably; nothing can be written after it."""
+        if self._waiting.num_rows:
+            self._write_group(self._waiting)
+            self._waiting = self._schema.empty_table()
         with _told_plainly(self._target):
             self._close()
 
     def read(self, columns: list[str]) -> pa.Table:
         """Some columns of the finished temporary file: what a reader will see."""
-        with self._temporary.open("rb") as file:
+        with _told_plainly(self._target), self._temporary.open("rb") as file:
             return pq.read_table(file, columns=columns)
 
     def replace(self) -> None:
@@ -140,6 +168,20 @@ class PartitionWriter:
             else:
                 # An object store has no rename, but a reader sees an object only once it is whole.
                 self._target.fs.mv(self._temporary.path, self._target.path)
+
+    def old_file_kept(self) -> AbstractContextManager[None]:
+        """Keep the old file for the length of a block, and put it back when the block fails.
+
+        Only on a local disk; on an object store nothing is kept.
+        """
+        if isinstance(self._target, Path) and isinstance(self._temporary, Path):
+            return _kept(self._target, self._temporary.with_name(self._temporary.name + _KEPT))
+        return nullcontext()
+
+    def _write_group(self, rows: pa.Table) -> None:
+        # In one piece: where the batches were cut would show in the pages of the file.
+        with _told_plainly(self._target):
+            self._parquet.write_table(rows.combine_chunks(), row_group_size=_GROUP_ROWS)
 
     def _close(self) -> None:
         if self._file.closed:
@@ -156,8 +198,72 @@ class PartitionWriter:
     def _remove_stale(self) -> None:
         if not isinstance(self._temporary, Path):
             return
-        for path in self._temporary.parent.glob("*.parquet"):
+        folder = self._temporary.parent
+        for path in (*folder.glob("*.parquet"), *folder.glob(f"*{_KEPT}")):
             # Another process may put its own in place meanwhile.
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                found = path.stat()
+                # A kept file is as old as its rows; that it was linked to changed its ctime.
+                since = found.st_ctime if path.suffix == _KEPT else found.st_mtime
+                if time.time() - since > _STALE_SECONDS:
                     path.unlink()
+
+
+def replace_together(writers: Iterable[PartitionWriter]) -> None:
+    """Put several finished files in place: all of them or, on a local disk, none.
+
+    There the old files are kept until the last new one is in place, and put back when one can't be
+    replaced or the process is interrupted. An object store knows no such way back: the files
+    replaced before the failure stay. So do, anywhere, those of a process killed in the middle. The
+    next publication heals both, since the ledger has not noted this one; `names` is healed by the
+    next run that reads its files.
+
+    Raises:
+        StorageError: a file can't be replaced, or can't be put back; the message names each.
+    """
+    writers = list(writers)
+    with ExitStack() as stack:
+        # All before the first replacement, so that readers see old beside new for two renames only.
+        for writer in writers:
+            stack.enter_context(writer.old_file_kept())
+        for writer in writers:
+            writer.replace()
+
+
+@contextmanager
+def _kept(target: Path, kept: Path) -> Iterator[None]:
+    try:
+        with _told_plainly(target):
+            was_there = target.exists()
+            if target.is_file():
+                _link_or_copy(target, kept)
+        try:
+            yield
+        except BaseException as failure:
+            try:
+                if kept.exists():
+                    kept.replace(target)
+                elif not was_there:
+                    target.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    f"{failure} Besides, {target} can't be put back: {error.strerror or error}. "
+                    "It shows newer rows than the partition's other files until a run replaces "
+                    "them all."
+                ) from error
+            raise
+    finally:
+        # What can't be removed now is removed by a writer a day later.
+        with suppress(OSError):
+            kept.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, copy: Path) -> None:
+    try:
+        copy.hardlink_to(source)
+    except OSError:
+        # Some file systems (FAT, many network shares) know no links.
+        shutil.copy2(source, copy)
+        with copy.open("rb") as file:
+            # It may become the published file: see `_close`.
+            os.fsync(file.fileno())

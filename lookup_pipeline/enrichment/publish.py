@@ -14,7 +14,7 @@ from lookup_pipeline.datasets.columns import (
     PROFILES,
 )
 from lookup_pipeline.datasets.profiles import profile_row
-from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter
+from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, replace_together
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
@@ -84,11 +84,13 @@ def publish(
 
     The order makes it safe to die anywhere: version and rows are read in one snapshot, the files
     are written beside their targets and accounted for, then put in place, then the version is
-    noted. A death before the note only means that the same is written again.
+    noted. A death before the note only means that the same is written again. A file that can't be
+    put in place leaves all three as they were; what an object store does, `replace_together` says.
 
     Raises:
         NotReadyError: `names` or `lookups` has not been materialized.
         RowAccountingError: a row would be lost or doubled; nothing was replaced.
+        StorageError: a file can't be written or put in place.
     """
     for dataset in (NAMES, LOOKUPS):
         if not folder.exists(dataset, lookup_date):
@@ -119,8 +121,7 @@ def publish(
             new_credits = 0
             replaced = begin_recording(connection, lookup_date, version)
             if replaced:
-                for writer in writers.values():
-                    writer.replace()
+                replace_together(writers.values())
                 new_credits = record_publication(
                     connection, lookup_date, version, counts.credits, clock()
                 )

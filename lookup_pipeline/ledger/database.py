@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from lookup_pipeline.ledger import sqlite
@@ -86,7 +86,7 @@ def open_ledger(url: str) -> Ledger:
 def _create_engine(url: str) -> Engine:
     cure = "LOOKUP_PIPELINE_LEDGER_URL takes an SQLAlchemy URL, such as sqlite:///data/ledger.db"
     try:
-        parsed: URL = make_url(url)
+        parsed = make_url(url)
     except ArgumentError as error:
         raise LedgerError(f"The ledger's URL can't be read. {cure}.") from error
     if parsed.get_backend_name() != "sqlite":
@@ -94,7 +94,14 @@ def _create_engine(url: str) -> Engine:
             f"The ledger's URL names {parsed.get_backend_name()!r}; this version keeps its ledger "
             f"in SQLite. {cure}."
         )
-    sqlite.prepare(parsed)
+    if not parsed.database or parsed.database == ":memory:":
+        raise LedgerError(f"A ledger in memory would forget who has been paid for. {cure}.")
+    try:
+        sqlite.prepare(parsed.database)
+    except OSError as error:
+        raise LedgerError(
+            f"The folder of the ledger {parsed.database} can't be made: {error.strerror}. {cure}."
+        ) from error
     # Without parameters, errors name no person: a log is no place for an e-mail address.
     try:
         engine = create_engine(parsed, hide_parameters=True)

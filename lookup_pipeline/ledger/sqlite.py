@@ -4,7 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 # Seconds a connection waits for another process's transaction. Stalls of a second are normal
@@ -12,10 +12,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BUSY_TIMEOUT = 30
 
 
-def prepare(url: URL) -> None:
-    """Make sure that the folder of an SQLite file exists."""
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+def prepare(file: str) -> None:
+    """Make sure that the folder of an SQLite file exists.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
 def install(engine: Engine, write_option: str) -> None:
@@ -52,7 +55,7 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
     end = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
-            if cursor.execute("PRAGMA journal_mode").fetchone() in {("wal",), ("memory",)}:
+            if cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",):
                 return
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:

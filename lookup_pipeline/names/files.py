@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 from upath import UPath
 
+from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
+
+# What a UPath calls the local disk: a plain path has no protocol.
+_LOCAL = {"", "file", "local"}
+
+_PUT_FILE = "put a CSV file in its place, or remove it if there is none"
+_MEND_LINK = "see that what it leads to is there (mounted, not renamed), or remove the link"
+
 
 @dataclass(frozen=True)
 class NamesFile:
@@ -26,13 +34,26 @@ def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
     Hidden files (a leading dot) are passed over, as a shell's ``*.csv`` does. In the folder the
     ending may be in capitals too, as some exports write it.
 
+    What bears the name of such a file and is none (a folder, a link that leads nowhere) is an
+    error: taken for a day without a file, it would empty what has been published.
+
     Args:
-        names_folder: A local folder or any fsspec URL. It need not exist.
+        names_folder: A local folder, which must exist, or any fsspec URL. An object store has no
+            empty folders: there a wrong URL cannot be told from a day without a file.
         lookup_date: The partition's date.
 
     Returns:
         The files, sorted by ``source_file``; an empty list when there are none.
+
+    Raises:
+        MissingNamesFolder: The local names folder is not there, or is no folder.
+        UnreadableFile: What should be a file, or the date's folder, is something else.
     """
+    if names_folder.protocol in _LOCAL:
+        # fsspec's own view of a local disk is blind to links that lead nowhere.
+        names_folder = UPath(names_folder.path)
+        if not names_folder.is_dir():
+            raise MissingNamesFolder(str(names_folder))
     # Object stores remember listings for the life of the process: a file added since would be
     # overlooked.
     names_folder.fs.invalidate_cache()
@@ -43,15 +64,30 @@ def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
 
 def _single_file(names_folder: UPath, day: str) -> Iterator[NamesFile]:
     path = names_folder / f"{day}.csv"
-    if path.is_file():
+    if _is_file(path, path.name):
         yield NamesFile(path, path.name)
 
 
 def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
     folder = names_folder / day
     if not folder.is_dir():
+        if folder.is_symlink() and not folder.exists():
+            raise UnreadableFile(day, 1, "a link to a folder that is not there", _MEND_LINK)
         return
     for path in folder.iterdir():
+        source_file = f"{day}/{path.name}"
         is_csv = path.name.lower().endswith(".csv") and not path.name.startswith(".")
-        if is_csv and path.is_file():
-            yield NamesFile(path, f"{day}/{path.name}")
+        if is_csv and _is_file(path, source_file):
+            yield NamesFile(path, source_file)
+
+
+def _is_file(path: UPath, source_file: str) -> bool:
+    """Whether there is a file; an error where there is something else."""
+    if not path.exists():
+        if path.is_symlink():
+            raise UnreadableFile(source_file, 1, "a link to a file that is not there", _MEND_LINK)
+        return False
+    if not path.is_file():
+        problem = "a folder, not a CSV file" if path.is_dir() else "not a regular file"
+        raise UnreadableFile(source_file, 1, problem, _PUT_FILE)
+    return True

@@ -83,6 +83,8 @@ class RocketReachClient:
                 "ASCII): check ROCKETREACH_API_KEY",
             )
         self._base_url = base_url.rstrip("/")
+        # A user and password in it are for nobody's eyes.
+        self._address = base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
         self._key = api_key
         self._headers = httpx.Headers(
             {
@@ -169,7 +171,7 @@ class RocketReachClient:
             response.read()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The cause is left out on purpose: its text holds the URL, and that the person.
-            raise from_transport(error) from None
+            raise from_transport(error, self._address) from None
         failure = from_response(response, self._clock(), secret=self._key)
         if failure is not None:
             raise failure

@@ -27,7 +27,11 @@ class ErrorClass(Enum):
     """Nothing will work until the account is mended: 401, 402, 403."""
 
 
-_CONTACT_DATA = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+|\+?\d[\d\s().-]{6,}\d")
+# A row of digits may be a phone number, unless it is the address of a machine.
+_IP_ADDRESS = r"(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_CONTACT_DATA = re.compile(
+    rf"[^\s@'\"<>]+@[^\s@'\"<>]+|(?<!\d)(?<!\d\.)(?!{_IP_ADDRESS})\+?\d[\d\s().-]{{6,}}\d"
+)
 
 
 class RocketReachError(Exception):
@@ -118,6 +122,8 @@ def from_response(
     reason = _reason(response, body, secret)
     if status in _ACCOUNT_CURES:
         reason = f"{reason} {_ACCOUNT_CURES[status]}"
+        if body is _NOT_JSON:
+            reason += " Or it is not the API that answers: a proxy or firewall on the way may."
     return RocketReachError(
         _CLASSES.get(status, unlisted),
         reason,
@@ -126,8 +132,13 @@ def from_response(
     )
 
 
-def from_transport(error: httpx.HTTPError | httpx.InvalidURL) -> RocketReachError:
-    """The error that a failed request stands for: what matters is whether it may have left."""
+def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> RocketReachError:
+    """The error that a failed request stands for: what matters is whether it may have left.
+
+    Args:
+        error: httpx's own.
+        address: host and port that it was meant for.
+    """
     kind = type(error).__name__
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return RocketReachError(
@@ -135,12 +146,13 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL) -> RocketReachErro
             "the API's address is no URL: check ROCKETREACH_BASE_URL, which ends in /api/v2",
         )
     if isinstance(error, httpx.ConnectError):
-        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to the API ({error})")
+        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to {address} ({error})")
     if isinstance(error, _NEVER_SENT):
         # Its text is left out: it may quote a header, and a header holds the key.
-        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind})")
+        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to {address} ({kind})")
     return RocketReachError(
-        ErrorClass.AMBIGUOUS, f"the connection failed before the answer was complete ({kind})"
+        ErrorClass.AMBIGUOUS,
+        f"the connection to {address} failed before the answer was complete ({kind})",
     )
 
 

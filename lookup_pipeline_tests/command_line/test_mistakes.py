@@ -107,9 +107,10 @@ def test_an_output_folder_that_can_not_be_written_is_named_with_the_cure(
         (["--date", "yesterday"], "does not match the format"),
         (["--date", "2025-02-28"], "no partition 2025-02-28: they go from 2025-03-01"),
         (["--date", DAY, "--to", "2025-03-02"], "lies before"),
+        (["--date", DAY, "--timeout", "nan"], "a number of seconds"),
     ],
 )
-def test_a_date_that_is_no_partition_is_bad_usage(
+def test_what_is_no_date_and_no_time_is_bad_usage(
     workplace: Workplace, sandbox: RunningSandbox, arguments: list[str], message: str
 ) -> None:
     done = workplace.run("run", *arguments)
@@ -125,6 +126,14 @@ def test_a_date_that_is_no_partition_is_bad_usage(
     [
         (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "no url at all"),
         (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "sqlite+nonsense:///ledger.db"),
+        (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "sqlite://"),
+        (["status"], "LOOKUP_PIPELINE_LEDGER_URL", "sqlite:////proc/no/ledger.db"),
+        (["run", "--date", DAY], "DAGSTER_HOME", "/proc/no"),
+        (["run", "--date", DAY], "ROCKETREACH_API_KEY", "k\u00e9y"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_MIN_MATCH_RATE", "30"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_DEADLINE_HOURS", "soon"),
+        (["run", "--date", DAY], "LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS", "-1"),
+        (["run", "--date", DAY], "ROCKETREACH_REQUESTS_PER_SECOND", "inf"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_START_DATE", "last year"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_START_DATE", "2999-01-01"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_NIGHTLY_TIMEZONE", "Mars/Base"),

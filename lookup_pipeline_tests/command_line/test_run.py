@@ -1,6 +1,7 @@
 """`lookup-pipeline run`: from CSV to Parquet, and what its exit code says."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -46,6 +47,7 @@ def test_a_date_is_enriched_to_the_end_once_and_status_adds_up(
     assert cells[6:] == [f"{found / 7:.0%}", str(len(sandbox.charges()))]
     assert str(workplace.root / "output" / "profiles") in done.stdout
     assert "read_parquet" in done.stdout
+    assert f"Rejected of {DAY}: 1 (rejected_names says why)." in done.stdout
 
     assert MAIL not in told(done)
     assert workplace.files_that_tell(MAIL) == []
@@ -190,6 +192,86 @@ def test_the_time_given_bounds_the_submission_too(
     counts = workplace.status("--date", DAY)["partitions"][0]
     assert 0 < counts["complete"] < 20
     assert counts["complete"] + counts["queued"] == 60
+
+
+def test_an_account_out_of_credits_ends_in_an_error_once_what_was_paid_for_is_published(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(30)]
+    workplace.write_csv(everybody)
+    workplace.write_csv([["Grace Hopper", "Univac", ""]], NEXT_DAY)
+    sandbox.change(credits=20, complete_after_polls=1)
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 1, told(done)
+    assert "out of credits" in done.stderr
+    assert "10 rows stay queued" in done.stderr
+    assert len(workplace.rows("profiles")) == len(sandbox.charges()) == 20
+    assert [row["state"] for row in workplace.rows("pending_lookups")] == ["queued"] * 10
+    assert len(sandbox.lookups()) == 20, "the next date is not tried on this account"
+
+    sandbox.change(credits=100)
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 0, told(done)
+    assert len(workplace.rows("profiles")) == 30
+    assert len(sandbox.charges()) == 31
+
+
+def test_a_file_that_can_not_be_read_does_not_hold_up_the_other_dates(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    (workplace.names / f"{DAY}.csv").write_bytes(b"name,company\nZo\xeb,\xff\n")
+    workplace.write_csv(PEOPLE, NEXT_DAY)
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 1, told(done)
+    assert f"{DAY}.csv, line 2: " in done.stderr
+    assert len(workplace.rows("profiles", NEXT_DAY)) == len(PEOPLE)
+
+
+def test_rows_nobody_can_vouch_for_are_told(workplace: Workplace, sandbox: RunningSandbox) -> None:
+    sandbox.change(html_200=1)
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+    for shown in (done.stdout, workplace.run("status").stdout):
+        assert "Unconfirmed: 6." in shown
+        assert "only 0% of the settled rows have a profile" in shown
+    assert {row["failure_kind"] for row in workplace.rows("failed_lookups")} == {"unconfirmed"}
+
+
+def test_a_run_out_of_time_says_until_when_the_provider_keeps_rows_waiting(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(down=True, retry_after_seconds=600)
+    workplace.write_csv(PEOPLE)
+    done = workplace.run("run", "--date", DAY, "--timeout", "4")
+    assert done.returncode == 3, told(done)
+    assert "6 of them are queued until 20" in done.stdout
+    assert len(workplace.rows("pending_lookups")) == 6
+
+
+def test_an_interrupt_ends_the_command_in_one_line_and_the_next_goes_on(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(60)]
+    workplace.write_csv(everybody)
+    sandbox.change(latency_seconds=0.5, complete_after_polls=0)
+    process = subprocess.Popen(
+        [str(SCRIPT), "run", "--date", DAY],
+        env=workplace.environment,
+        cwd=workplace.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with once(lambda: len(sandbox.lookups()) >= 10, lambda: process.send_signal(signal.SIGINT)):
+        _said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors == "Interrupted. Nothing is lost: run the same command again.\n"
+    sandbox.change(latency_seconds=0)
+    done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 0, told(done)
+    assert len(workplace.rows("profiles")) == len(sandbox.lookups()) == 60
 
 
 def test_help_needs_no_configuration_and_does_not_wait_for_dagster(workplace: Workplace) -> None:

@@ -43,6 +43,15 @@ def states(project: Project) -> dict[State, int]:
         }
 
 
+def output_files(project: Project) -> dict[str, bytes]:
+    """Every file of the output folder, unfinished ones included, byte for byte."""
+    return {
+        str(path): path.read_bytes()
+        for path in (project.folder / "output").rglob("*")
+        if path.is_file()
+    }
+
+
 def test_one_run_reads_registers_submits_and_publishes(project: Project) -> None:
     project.write(CSV)
     project.sandbox.change(complete_after_polls=0)
@@ -101,6 +110,7 @@ def test_a_settled_partition_needs_no_key(project: Project) -> None:
 
 
 def test_a_day_without_a_file_is_an_empty_partition_with_a_warning(project: Project) -> None:
+    (project.folder / "names").mkdir()
     result = project.run(rocketreach=RocketReach())
     assert result.success
     assert f"There is no {DATE}.csv" in str(metadata(result, "names")["warning"])
@@ -121,6 +131,49 @@ def test_an_unreadable_file_names_file_line_and_cure_and_changes_nothing(project
     assert f"{DATE}.csv, line 2" in error
     assert "To mend it" in error
     pd.testing.assert_frame_equal(before, pd.read_parquet(project.folder / "output" / "names"))
+
+
+def test_a_names_folder_that_is_not_mounted_empties_nothing(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    before = output_files(project)
+    (project.folder / "names").rename(project.folder / "unmounted")
+    error = error_of(project.run(), "names_and_rejected_names")
+    assert f"There is no names folder {project.folder / 'names'}. To mend it: " in error
+    assert "LOOKUP_PIPELINE_NAMES_URL" in error
+    assert error.endswith("Nothing was changed.")
+    assert output_files(project) == before
+
+
+def test_a_file_that_is_a_link_to_nowhere_empties_nothing(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    before = output_files(project)
+    file = project.folder / "names" / f"{DATE}.csv"
+    file.unlink()
+    file.symlink_to("not-mounted.csv")
+    error = error_of(project.run(), "names_and_rejected_names")
+    assert f"{DATE}.csv, line 1: a link to a file that is not there. To mend it: " in error
+    assert error.endswith("Nothing was changed.")
+    assert output_files(project) == before
+
+
+def test_names_and_rejected_names_are_replaced_together_or_not_at_all(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    rejected = project.folder / "output/rejected_names" / f"lookup_date={DATE}" / "part-0.parquet"
+    rejected.unlink()
+    (rejected / "full").mkdir(parents=True)
+    before = output_files(project)
+    project.write(CSV.replace("Marie Curie", "Irène Curie"))
+    (failure,) = (event for event in project.run().all_events if event.is_step_failure)
+    assert f"{rejected} can't be written: Is a directory" in str(failure.step_failure_data.error)
+    assert output_files(project) == before
+    (rejected / "full").rmdir()
+    rejected.rmdir()
+    assert project.run().success
+    names = pd.read_parquet(project.folder / "output" / "names")
+    assert sorted(names["requested_name"]) == ["Emmy Noether", "Irène Curie"]
 
 
 @pytest.mark.parametrize("key", ["", "   "])

@@ -16,6 +16,7 @@ from dagster import (
     build_sensor_context,
 )
 from dagster._core.test_utils import create_run_for_test
+from dagster._core.utils import make_new_run_id
 from sqlalchemy import update
 
 from lookup_pipeline.enrichment.poll import PollingFailedError
@@ -157,18 +158,24 @@ def test_a_partition_before_a_start_date_that_was_moved_does_not_fail_the_tick(
 
 
 @pytest.fixture
-def ended_process() -> dict[str, str]:
-    """The tag of a process that is gone."""
-    code = "from lookup_pipeline.processes import *; print(process_tags()[PROCESS_TAG])"
-    return {PROCESS_TAG: subprocess.check_output([sys.executable, "-c", code], text=True).strip()}
+def ended_process() -> str:
+    """The tag that a process that is gone gave to `RUN`."""
+    code = "from lookup_pipeline.processes import *; print(process_tags('RUN')[PROCESS_TAG])"
+    return subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 
-def started_run(project: Project, tags: dict[str, str]) -> DagsterRun:
+def started_run(project: Project, tag: str | None, repeats: DagsterRun | None = None) -> DagsterRun:
+    """A run that began, with the tag that a process gave it; RUN stands for its own id."""
+    run_id = make_new_run_id()
+    tags = {PROCESS_TAG: tag.replace("RUN", run_id)} if tag else {}
     run: DagsterRun = create_run_for_test(
         project.instance,
+        run_id=run_id,
         job_name="enrichment_job",
         status=DagsterRunStatus.STARTED,
-        tags={"dagster/partition": DATE, **tags},
+        tags={"dagster/partition": DATE, **(repeats.tags if repeats else {}), **tags},
+        parent_run_id=repeats.run_id if repeats else None,
+        root_run_id=repeats.run_id if repeats else None,
     )
     return run
 
@@ -180,7 +187,7 @@ def status(project: Project, run: DagsterRun) -> DagsterRunStatus:
 
 
 def test_a_run_whose_process_is_gone_fails_and_its_partition_is_published(
-    project: Project, ended_process: dict[str, str]
+    project: Project, ended_process: str
 ) -> None:
     project.write(CSV)
     project.run()
@@ -195,38 +202,32 @@ def test_a_run_whose_process_is_gone_fails_and_its_partition_is_published(
 
 
 def test_a_run_that_repeats_a_dead_one_lives_though_it_has_its_tags(
-    project: Project, ended_process: dict[str, str]
+    project: Project, ended_process: str
 ) -> None:
     killed = started_run(project, ended_process)
-    tick(project)
-    again = create_run_for_test(
-        project.instance,
-        job_name="enrichment_job",
-        status=DagsterRunStatus.STARTED,
-        tags={"dagster/partition": DATE, **ended_process},
-        parent_run_id=killed.run_id,
-        root_run_id=killed.run_id,
-    )
+    again = started_run(project, None, repeats=killed)
+    once_more = started_run(project, None, repeats=again)
     tick(project)
     assert status(project, killed) is DagsterRunStatus.FAILURE
     assert status(project, again) is DagsterRunStatus.STARTED
+    assert status(project, once_more) is DagsterRunStatus.STARTED
 
 
 def test_a_run_that_lives_or_is_another_machines_is_left_alone(
-    project: Project, ended_process: dict[str, str]
+    project: Project, ended_process: str
 ) -> None:
-    elsewhere = "another-host" + ended_process[PROCESS_TAG]
+    alive = process_tags("RUN")[PROCESS_TAG]
+    elsewhere = ended_process.replace("RUN/", "RUN/another-host")
     runs = [
-        started_run(project, tags)
-        for tags in ({}, process_tags(), {PROCESS_TAG: elsewhere}, {PROCESS_TAG: "nonsense"})
+        started_run(project, tag) for tag in (None, alive, elsewhere, "nonsense", "RUN/nonsense")
     ]
     tick(project)
     assert {status(project, run) for run in runs} == {DagsterRunStatus.STARTED}
 
 
 def test_a_number_that_another_process_has_now_is_not_the_runs_process(project: Project) -> None:
-    place, _, _began = process_tags()[PROCESS_TAG].rpartition("/")
-    run = started_run(project, {PROCESS_TAG: f"{place}/1000000000"})
+    place, _, _began = process_tags("RUN")[PROCESS_TAG].rpartition("/")
+    run = started_run(project, f"{place}/1000000000")
     tick(project)
     assert status(project, run) is DagsterRunStatus.FAILURE
 
@@ -236,7 +237,20 @@ def test_every_run_says_which_process_works_on_it(project: Project) -> None:
     for job in ("enrichment_job", "publish_job"):
         run = project.instance.get_run_by_id(project.run(job).run_id)
         assert run is not None
-        assert process_tags().items() <= run.tags.items()
+        assert process_tags(run.run_id).items() <= run.tags.items()
+
+
+@pytest.mark.parametrize("key", [None, "k\u00e9y"])
+def test_what_is_known_is_published_without_a_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    with project.ledger.write() as connection:
+        note_news(connection, [DATE])
+    monkeypatch.setenv("LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS", "0")
+    assert len(requests(tick(project, rocketreach=RocketReach(api_key=key)))) == 1
 
 
 def test_a_due_lookup_without_a_key_fails_the_tick_with_the_variable_named(

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import duckdb
@@ -19,8 +21,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES, REJECTED_NAMES, Dataset
-from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
+from lookup_pipeline.datasets import storage
+from lookup_pipeline.datasets.columns import (
+    DATASETS,
+    FAILED_LOOKUPS,
+    NAMES,
+    PENDING_LOOKUPS,
+    PROFILES,
+    REJECTED_NAMES,
+    Dataset,
+)
+from lookup_pipeline.datasets.storage import (
+    DatasetFolder,
+    PartitionWriter,
+    StorageError,
+    replace_together,
+)
 from lookup_pipeline_tests.datasets.helpers import (
     DATE,
     FILE,
@@ -94,6 +110,49 @@ def test_the_same_rows_make_the_same_file(folder: DatasetFolder, root: Path) -> 
     before = (root / NAMES_FILE).read_bytes()
     write(folder, NAMES, rows_of(NAMES, 5))
     assert (root / NAMES_FILE).read_bytes() == before
+
+
+def row_groups(path: Path) -> list[int]:
+    metadata = pq.ParquetFile(path).metadata
+    return [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
+
+
+def test_small_batches_make_large_row_groups(folder: DatasetFolder, root: Path) -> None:
+    rows = rows_of(NAMES, 25_000)
+    with folder.writer(NAMES, DATE) as writer:
+        for start in range(0, len(rows), 1_000):
+            writer.write(rows[start : start + 1_000])
+        writer.finish()
+        writer.replace()
+    assert row_groups(root / NAMES_FILE) == [10_000, 10_000, 5_000]
+    lines = folder.read(NAMES, DATE, ["source_row"])["source_row"].to_pylist()
+    assert lines == list(range(2, 25_002))
+
+
+def test_a_partition_without_rows_has_a_schema_and_no_row_group(
+    folder: DatasetFolder, root: Path
+) -> None:
+    write(folder, NAMES, [])
+    assert row_groups(root / NAMES_FILE) == []
+    assert pq.read_schema(root / NAMES_FILE).equals(NAMES.schema)
+
+
+def test_the_file_does_not_tell_how_the_batches_were_cut(folder: DatasetFolder, root: Path) -> None:
+    rows = rows_of(NAMES, 21_000)
+    for place, row in enumerate(rows):
+        # No two alike and some absent: each column fills pages of its own.
+        row["requested_name"] = f"{place * 2654435761 % 2**32:x}" * 20
+        row["requested_title"] = None if place % 3 else f"title {place}"
+        row["source_columns"] = [("team", f"{place}")] * (place % 4)
+    written = set()
+    for size in (1_000, 997, 10_000, 20_000, len(rows)):
+        with folder.writer(NAMES, DATE) as writer:
+            for start in range(0, len(rows), size):
+                writer.write(rows[start : start + size])
+            writer.finish()
+            writer.replace()
+        written.add((root / NAMES_FILE).read_bytes())
+    assert len(written) == 1
 
 
 def test_a_null_where_none_may_be_is_refused(folder: DatasetFolder, root: Path) -> None:
@@ -352,3 +411,185 @@ def test_the_temporary_files_of_others_stay(folder: DatasetFolder, root: Path) -
     os.utime(foreign, (0, 0))
     write(folder, REJECTED_NAMES, rows_of(REJECTED_NAMES, 2))
     assert foreign.exists()
+
+
+def temporary_file(root: Path) -> Path:
+    (found,) = (root / ".unfinished").iterdir()
+    return found
+
+
+def test_a_finished_file_that_can_not_be_read_is_told_as_a_storage_error(
+    folder: DatasetFolder, root: Path
+) -> None:
+    with folder.writer(NAMES, DATE) as writer:
+        writer.finish()
+        temporary_file(root).unlink()
+        with pytest.raises(StorageError, match=f"{root / NAMES_FILE} can't be written: No such"):
+            writer.read(["source_row"])
+
+
+def test_a_temporary_file_that_can_not_be_removed_hides_no_other_failure(
+    folder: DatasetFolder, root: Path
+) -> None:
+    def write_and_fail() -> None:
+        with folder.writer(NAMES, DATE) as writer:
+            writer.finish()
+            path = temporary_file(root)
+            path.unlink()
+            path.mkdir()
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_and_fail()
+
+
+# Several files together ----------------------------------------------------------------------
+
+TOGETHER = (PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS)
+
+
+@pytest.fixture(params=["", "file://"], ids=["path", "url"])
+def disk(request: pytest.FixtureRequest, root: Path) -> DatasetFolder:
+    """The output folder, under each of the names that a local disk has."""
+    return DatasetFolder(f"{request.param}{root}")
+
+
+@pytest.fixture(params=[True, False], ids=["links", "no links"])
+def _with_and_without_links(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    if not request.param:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+
+
+def old_files(folder: DatasetFolder) -> None:
+    for dataset in TOGETHER:
+        write(folder, dataset, rows_of(dataset, 1))
+
+
+@contextmanager
+def finished(folder: DatasetFolder) -> Iterator[list[PartitionWriter]]:
+    """New files of two rows each, not yet in place."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(folder.writer(dataset, DATE)) for dataset in TOGETHER]
+        for writer, dataset in zip(writers, TOGETHER, strict=True):
+            writer.write(rows_of(dataset, 2))
+            writer.finish()
+        yield writers
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {name: (root / name).read_bytes() for name in files_below(root)}
+
+
+def new_file_vanishes(root: Path, dataset: Dataset) -> None:
+    (path,) = root.glob(f".unfinished/{dataset.name}-*")
+    path.unlink()
+
+
+def folder_stands_in_its_place(root: Path, dataset: Dataset) -> None:
+    target = root / dataset.name / f"lookup_date={DATE}" / "part-0.parquet"
+    target.unlink(missing_ok=True)
+    (target / "full").mkdir(parents=True)
+
+
+@pytest.mark.usefixtures("_with_and_without_links")
+@pytest.mark.parametrize("broken", TOGETHER, ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("has_old_files", [True, False])
+@pytest.mark.parametrize("break_it", [new_file_vanishes, folder_stands_in_its_place])
+def test_one_file_that_can_not_be_replaced_leaves_all_as_they_were(
+    disk: DatasetFolder,
+    root: Path,
+    broken: Dataset,
+    has_old_files: bool,
+    break_it: Callable[[Path, Dataset], None],
+) -> None:
+    if has_old_files:
+        old_files(disk)
+    with finished(disk) as writers:
+        break_it(root, broken)
+        before = {name: data for name, data in contents(root).items() if "unfinished" not in name}
+        with pytest.raises(StorageError, match=f"{broken.name}/.*/part-0.parquet can't be written"):
+            replace_together(writers)
+    assert contents(root) == before
+    assert list((root / ".unfinished").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_with_and_without_links")
+def test_an_interruption_between_two_files_leaves_all_as_they_were(
+    folder: DatasetFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        assert count(folder, FAILED_LOOKUPS) == 2, "the others are in place"
+        raise KeyboardInterrupt
+
+    old_files(folder)
+    before = contents(root)
+    with finished(folder) as writers:
+        monkeypatch.setattr(writers[2], "replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            replace_together(writers)
+    assert contents(root) == before
+
+
+@pytest.mark.usefixtures("_with_and_without_links")
+def test_files_replaced_together_are_all_new_and_nothing_is_kept(
+    disk: DatasetFolder, root: Path
+) -> None:
+    old_files(disk)
+    with finished(disk) as writers:
+        replace_together(writers)
+    assert [count(disk, dataset) for dataset in TOGETHER] == [2, 2, 2]
+    assert list((root / ".unfinished").iterdir()) == []
+
+
+def test_in_an_object_store_a_failure_leaves_what_was_replaced_before_it() -> None:
+    folder = DatasetFolder(f"memory:///{uuid4().hex}")
+    old_files(folder)
+    with finished(folder) as writers:
+        target = folder.path(PENDING_LOOKUPS, DATE)
+        unfinished = target.parent.parent.parent / ".unfinished"
+        (new,) = (path for path in unfinished.iterdir() if "pending" in path.name)
+        new.unlink()
+        with pytest.raises(StorageError, match="pending_lookups"):
+            replace_together(writers)
+    assert [count(folder, dataset) for dataset in TOGETHER] == [2, 2, 1]
+    with finished(folder) as writers:
+        replace_together(writers)
+    assert [count(folder, dataset) for dataset in TOGETHER] == [2, 2, 2]
+
+
+def test_a_file_that_can_not_be_put_back_is_told_with_the_first_failure(
+    folder: DatasetFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        shutil.rmtree(root / PROFILES.name)
+        raise StorageError("pending_lookups can't be written.")
+
+    old_files(folder)
+    with finished(folder) as writers:
+        monkeypatch.setattr(writers[2], "replace", fail)
+        with pytest.raises(StorageError) as raised:
+            replace_together(writers)
+    told = str(raised.value)
+    assert told.startswith("pending_lookups can't be written. Besides, ")
+    assert f"{folder.path(PROFILES, DATE)} can't be put back: No such file or directory" in told
+    assert [count(folder, dataset) for dataset in TOGETHER[1:]] == [1, 1], "the others are"
+
+
+def test_what_a_dead_process_kept_of_an_old_file_is_removed_a_day_after_it_was_kept(
+    folder: DatasetFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, NAMES, rows_of(NAMES, 1))
+    os.utime(root / NAMES_FILE, (0, 0))
+    abandoned = folder.writer(NAMES, DATE).old_file_kept()
+    abandoned.__enter__()
+    kept = temporary_file(root)
+    write(folder, NAMES, rows_of(NAMES, 2))
+    assert kept.exists(), "it may be needed still, old as its rows are"
+    monkeypatch.setattr(storage, "time", SimpleNamespace(time=lambda: time.time() + 25 * HOUR))
+    write(folder, NAMES, rows_of(NAMES, 3))
+    assert files_below(root) == [NAMES_FILE]

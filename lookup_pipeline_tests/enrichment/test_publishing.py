@@ -15,7 +15,7 @@ from lookup_pipeline.datasets.columns import (
     PROFILES,
     Dataset,
 )
-from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.enrichment.publish import (
     PUBLISHED,
     NotReadyError,
@@ -49,7 +49,7 @@ def published_tables(pipeline: Pipeline) -> dict[str, pa.Table]:
 
 
 def temporary_files(root: Path) -> list[str]:
-    return [path.name for path in (root / "output").rglob("*.tmp")]
+    return [path.name for path in (root / "output" / ".unfinished").iterdir()]
 
 
 def test_publishing_again_with_nothing_new_gives_identical_data(
@@ -159,6 +159,37 @@ def test_rows_that_do_not_add_up_leave_the_old_files_and_say_which(
 
     register(pipeline.ledger, pipeline.output, DAY)
     assert pipeline.publish().accounting.balanced
+
+
+@pytest.mark.parametrize("broken", PUBLISHED, ids=lambda dataset: dataset.name)
+def test_a_file_that_can_not_be_put_in_place_leaves_all_three_as_they_were(
+    pipeline: Pipeline, broken: Dataset
+) -> None:
+    pipeline.register(people(5))
+    pipeline.submit()
+    pipeline.publish()
+    pipeline.settle()
+    target = Path(str(pipeline.output.path(broken, DAY)))
+    aside = target.with_name("aside")
+    before = pipeline.files()
+
+    def put_a_folder_in_its_place() -> None:
+        target.rename(aside)
+        (target / "full").mkdir(parents=True)
+
+    folder = MeddledFolder(str(pipeline.root / "output"), put_a_folder_in_its_place)
+    with pytest.raises(StorageError, match=str(target)):
+        publish(pipeline.ledger, folder, DAY, clock=pipeline.clock)
+    (target / "full").rmdir()
+    target.rmdir()
+    aside.rename(target)
+    assert pipeline.files() == before
+    assert temporary_files(pipeline.root) == []
+    with pipeline.ledger.read() as connection:
+        assert [each.lookup_date for each in partitions_with_news(connection)] == [DAY]
+
+    assert pipeline.publish().replaced
+    assert len(pipeline.rows(PROFILES)) == 5
 
 
 def test_an_older_snapshot_does_not_replace_a_newer_publication(pipeline: Pipeline) -> None:

@@ -1,10 +1,15 @@
-"""Which CSV files belong to a date."""
+"""Which CSV files belong to a date, and what is not taken for a day without one."""
 
 import datetime as dt
+import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from upath import UPath
 
+from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 from lookup_pipeline.names.files import find_files
 
 DAY = dt.date(2026, 1, 6)
@@ -30,7 +35,7 @@ def test_a_dates_own_file_and_the_files_of_its_folder_belong_to_it(tmp_path: Pat
 def test_other_files_hidden_files_and_deeper_folders_do_not_belong(tmp_path: Path) -> None:
     folder = UPath(str(tmp_path))
     put(folder, "2026-01-06/notes.txt", "2026-01-06/._a.csv", "2026-01-06/old/a.csv")
-    put(folder, "2026-01-06/folder.csv/x.txt")
+    put(folder, "2026-01-06/.folder.csv/x.txt")
     assert source_files(folder) == []
 
 
@@ -40,8 +45,86 @@ def test_an_ending_in_capitals_is_an_ending(tmp_path: Path) -> None:
     assert source_files(folder) == ["2026-01-06/EXPORT.CSV"]
 
 
-def test_a_missing_names_folder_has_no_files(tmp_path: Path) -> None:
-    assert source_files(UPath(str(tmp_path / "nowhere"))) == []
+def test_a_folder_without_a_file_of_the_date_has_none(tmp_path: Path) -> None:
+    assert source_files(UPath(str(tmp_path))) == []
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "names", tmp_path / "elsewhere"
+    put(UPath(str(elsewhere)), "a.csv", "folder/b.csv")
+    folder.mkdir()
+    (folder / "2026-01-06.csv").symlink_to(elsewhere / "a.csv")
+    (folder / "2026-01-06").symlink_to(elsewhere / "folder")
+    assert source_files(UPath(str(folder))) == ["2026-01-06.csv", "2026-01-06/b.csv"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_missing_local_names_folder_is_an_error_with_its_variable_and_its_cure(
+    tmp_path: Path, scheme: str
+) -> None:
+    missing, file = tmp_path / "nowhere", tmp_path / "file"
+    file.touch()
+    for folder in (missing, file):
+        with pytest.raises(MissingNamesFolder) as raised:
+            source_files(UPath(f"{scheme}{folder}"))
+        told = str(raised.value)
+        assert f"There is no names folder {folder}. " in told
+        assert "To mend it: mount or create it, or set LOOKUP_PIPELINE_NAMES_URL" in told
+        assert str(pickle.loads(pickle.dumps(raised.value))) == told
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "part-0.csv").touch()
+
+
+def a_link_that_leads_nowhere(path: Path) -> None:
+    path.symlink_to("not-mounted.csv")
+
+
+def a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def a_link_to_a_folder(path: Path) -> None:
+    path.symlink_to(path.parent)
+
+
+NO_FILES = {
+    a_folder: "a folder, not a CSV file",
+    a_link_to_a_folder: "a folder, not a CSV file",
+    a_link_that_leads_nowhere: "a link to a file that is not there",
+    a_link_to_itself: "a link to a file that is not there",
+    os.mkfifo: "not a regular file",
+}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("name", ["2026-01-06.csv", "2026-01-06/export.CSV"])
+@pytest.mark.parametrize(("make", "problem"), NO_FILES.items())
+def test_what_bears_a_files_name_and_is_none_is_an_error_and_not_a_day_without_a_file(
+    tmp_path: Path, make: Callable[[Path], None], problem: str, name: str, scheme: str
+) -> None:
+    put(UPath(str(tmp_path)), "2026-01-06/good.csv")
+    make(tmp_path / name)
+    with pytest.raises(UnreadableFile) as raised:
+        source_files(UPath(f"{scheme}{tmp_path}"))
+    assert str(raised.value).startswith(f"{name}, line 1: {problem}. To mend it: ")
+    assert "remove" in raised.value.cure
+
+
+def test_a_dates_folder_that_is_a_link_to_nowhere_is_an_error(tmp_path: Path) -> None:
+    put(UPath(str(tmp_path)), "2026-01-06.csv")
+    (tmp_path / "2026-01-06").symlink_to("not-mounted")
+    with pytest.raises(UnreadableFile, match="2026-01-06, line 1: a link to a folder that is not"):
+        source_files(UPath(str(tmp_path)))
+
+
+def test_what_stands_there_for_another_date_or_is_hidden_does_not_matter(tmp_path: Path) -> None:
+    put(UPath(str(tmp_path)), "2026-01-06/a.csv")
+    for name in ("2026-01-07.csv", "2026-01-06/.hidden.csv", "2026-01-06/notes.txt"):
+        a_link_that_leads_nowhere(tmp_path / name)
+    assert source_files(UPath(str(tmp_path))) == ["2026-01-06/a.csv"]
 
 
 def test_an_object_store_works_as_a_local_folder_does() -> None:
@@ -51,3 +134,10 @@ def test_an_object_store_works_as_a_local_folder_does() -> None:
     found = find_files(folder, DAY)
     assert [file.source_file for file in found] == ["2026-01-06.csv", "2026-01-06/a.csv"]
     assert found[1].path.read_text() == "name,company\n"
+
+
+def test_what_an_object_store_holds_below_a_files_name_is_an_error() -> None:
+    folder = UPath("memory://find-no-file/names")
+    put(folder, "2026-01-06.csv/part-0.csv")
+    with pytest.raises(UnreadableFile, match=r"2026-01-06\.csv, line 1: a folder, not a CSV file"):
+        source_files(folder)

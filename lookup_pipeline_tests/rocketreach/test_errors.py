@@ -191,7 +191,7 @@ def test_a_body_that_does_not_unpack_is_ambiguous() -> None:
 def test_a_transport_error_is_classified_by_whether_the_request_may_have_left(
     kind: Callable[[str], httpx.HTTPError], error_class: ErrorClass
 ) -> None:
-    assert from_transport(kind("told")).error_class is error_class
+    assert from_transport(kind("told"), "api.example.com").error_class is error_class
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,36 @@ def test_an_error_of_the_account_says_the_cause_and_the_cure(status: int, named:
     assert "The provider's words." in str(error)
     assert named in str(error)
     assert f"HTTP {status}" in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refusal_that_is_not_the_apis_own_may_come_from_the_way_to_it(status: int) -> None:
+    assert "a proxy or firewall" in str(answered(http(status, HTML, "text/html")))
+    assert "firewall" not in str(answered(http(status, b'{"detail": "No."}')))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("call +1 212 555-0123 now", "call … now"),
+        ("or 1.212.555.0123", "or …"),
+        ("or 2125550123", "or …"),
+        ("from 127.0.0.1:8787", "from 127.0.0.1:8787"),
+        ("from 192.168.100.200", "from 192.168.100.200"),
+        ("mail a@example.com", "mail …"),
+    ],
+)
+def test_an_error_tells_addresses_of_machines_and_none_of_people(said: str, told: str) -> None:
+    error = RocketReachError(ErrorClass.QUERY, said)
+    assert str(error) == told
+    assert error.reason == said
+
+
+def test_a_connection_that_fails_names_where_to_and_no_password() -> None:
+    port = closed_port()
+    error = failed_lookup(f"http://user:secret@127.0.0.1:{port}/api/v2")
+    assert f"no connection to 127.0.0.1:{port}" in str(error)
+    assert "secret" not in str(error)
 
 
 @pytest.mark.parametrize("answer", [http(404, HTML, "text/html"), http(302, Location="/login")])
