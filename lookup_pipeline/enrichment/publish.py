@@ -18,6 +18,7 @@ from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, rep
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.counts import credits_of_partition
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
     begin_recording,
@@ -106,6 +107,7 @@ def publish(
         counts = _Counts()
         with ledger.read() as connection:
             version = news_version(connection, lookup_date)
+            credits_spent = credits_of_partition(connection, lookup_date)
             for rows in rows_of(connection, lookup_date):
                 _write(writers, rows, counts)
         for writer in writers.values():
@@ -123,14 +125,14 @@ def publish(
             if replaced:
                 replace_together(writers.values())
                 new_credits = record_publication(
-                    connection, lookup_date, version, counts.credits, clock()
+                    connection, lookup_date, version, credits_spent, clock()
                 )
     return Publication(
         version,
         replaced,
         accounting,
         {state: counts.states[state] for state in State},
-        counts.credits,
+        credits_spent,
         new_credits,
         dict(counts.failure_kinds),
         dict(counts.unknown_statuses),
@@ -141,7 +143,6 @@ def publish(
 class _Counts:
     def __init__(self) -> None:
         self.states: Counter[State] = Counter()
-        self.credits = 0
         self.failure_kinds: Counter[str] = Counter()
         self.unknown_statuses: Counter[str] = Counter()
         self.profiles_with_extra = 0
@@ -151,7 +152,6 @@ def _write(writers: dict[str, PartitionWriter], rows: list[LedgerRow], counts: _
     batches: dict[str, list[dict[str, Any]]] = {name: [] for name in writers}
     for row in rows:
         counts.states[row.state] += 1
-        counts.credits += 0 if row.reused else row.credits
         if row.state is State.COMPLETE:
             values = _profile(row)
             counts.profiles_with_extra += values["extra"] is not None

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.tables import lookups, memberships
@@ -49,20 +49,39 @@ def count_partitions(
         connection: a read transaction.
         lookup_dates: the partitions wanted, rows or not; None for all that have rows.
     """
-    spent = func.sum(case((memberships.c.reused.is_(False), lookups.c.credits), else_=0))
-    query = (
-        select(memberships.c.lookup_date, lookups.c.state, func.count(), spent)
+    rows = (
+        select(memberships.c.lookup_date, lookups.c.state, func.count())
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
         .group_by(memberships.c.lookup_date, lookups.c.state)
     )
     if lookup_dates is not None:
-        query = query.where(memberships.c.lookup_date.in_(lookup_dates))
-    found = {date: PartitionCounts(date, _no_states(), 0) for date in lookup_dates or ()}
-    for date, state, rows, credits_spent in connection.execute(query):
-        so_far = found.get(date) or PartitionCounts(date, _no_states(), 0)
-        so_far.states[State(state)] = rows
-        found[date] = PartitionCounts(date, so_far.states, so_far.credits + credits_spent)
-    return [found[date] for date in sorted(found)]
+        rows = rows.where(memberships.c.lookup_date.in_(lookup_dates))
+    spent = _credits_by_partition(connection, lookup_dates)
+    states = {date: dict.fromkeys(State, 0) for date in (*spent, *(lookup_dates or ()))}
+    for date, state, number in connection.execute(rows):
+        states.setdefault(date, dict.fromkeys(State, 0))[State(state)] = number
+    return [PartitionCounts(date, states[date], spent.get(date, 0)) for date in sorted(states)]
+
+
+def credits_of_partition(connection: Connection, lookup_date: str) -> int:
+    """The credits spent so far on lookups that this partition asked for first.
+
+    By the partition that asked, not by its rows: a row that has left the file was paid for.
+    """
+    return _credits_by_partition(connection, [lookup_date]).get(lookup_date, 0)
+
+
+def _credits_by_partition(
+    connection: Connection, lookup_dates: Collection[str] | None
+) -> dict[str, int]:
+    spent = (
+        select(lookups.c.first_date, func.sum(lookups.c.credits))
+        .where(lookups.c.credits > 0, lookups.c.first_date.is_not(None))
+        .group_by(lookups.c.first_date)
+    )
+    if lookup_dates is not None:
+        spent = spent.where(lookups.c.first_date.in_(lookup_dates))
+    return {str(date): int(total) for date, total in connection.execute(spent)}
 
 
 def credits_of_run(connection: Connection, lookup_date: str, owner: str) -> int:
@@ -76,7 +95,3 @@ def credits_of_run(connection: Connection, lookup_date: str, owner: str) -> int:
         )
     ).scalar_one()
     return spent
-
-
-def _no_states() -> dict[State, int]:
-    return dict.fromkeys(State, 0)

@@ -33,7 +33,6 @@ class LedgerRow:
     api_status: str | None
     profile_id: int | None
     attempts: int
-    credits: int
     submitted_at: datetime | None
     last_polled_at: datetime | None
     settled_at: datetime | None
@@ -91,7 +90,6 @@ def rows_of(
             lookups.c.api_status,
             lookups.c.profile_id,
             lookups.c.attempts,
-            lookups.c.credits,
             lookups.c.submitted_at,
             lookups.c.last_polled_at,
             lookups.c.settled_at,

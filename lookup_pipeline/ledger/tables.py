@@ -68,6 +68,8 @@ def _index_where(name: str, column: str, condition: str) -> Index:
 
 _index_where("ix_lookups_due", "next_poll_at", "next_poll_at IS NOT NULL")
 _index_where("ix_lookups_deadline", "deadline_at", f"state = '{State.IN_FLIGHT.value}'")
+# What a partition has cost is asked for at every publication: answered by the index alone.
+Index("ix_lookups_first_date", lookups.c.first_date, lookups.c.credits)
 _index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
 
 payloads = Table(

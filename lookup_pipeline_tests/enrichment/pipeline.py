@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 from upath import UPath
 
 from lookup_pipeline.datasets.columns import (
@@ -32,6 +33,7 @@ from lookup_pipeline.ledger import Ledger, State, open_ledger
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.publications import LedgerRow, rows_of
 from lookup_pipeline.ledger.registration import Registered
+from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline.names.files import find_files
 from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.rocketreach import RocketReachClient
@@ -152,6 +154,12 @@ class Pipeline:
         with self.ledger.read() as connection:
             rows = [row for batch in rows_of(connection, day) for row in batch]
         return {msgspec.json.decode(row.requested)["requested_name"]: row for row in rows}
+
+    def paid_for(self, day: str = DAY) -> set[str]:
+        """The names asked for whose lookups cost a credit, by the ledger."""
+        with self.ledger.read() as connection:
+            paid = set(connection.scalars(select(lookups.c.lookup_id).where(lookups.c.credits > 0)))
+        return {name for name, row in self.ledger_rows(day).items() if row.lookup_id in paid}
 
     def table(self, dataset: Dataset, day: str = DAY) -> pa.Table:
         """A partition's file, as a reader finds it."""

@@ -163,7 +163,7 @@ def test_every_fate_lands_in_its_dataset_and_the_credits_agree(
     }
     charged = {charge.query["name"] for charge in sandbox.charges()}
     assert publication.credits == len(sandbox.charges()) == len(charged)
-    assert {name for name, row in pipeline.ledger_rows().items() if row.credits} == charged
+    assert pipeline.paid_for() == charged
 
 
 def test_an_undocumented_status_is_in_flight_and_kept_as_received(

@@ -56,6 +56,21 @@ def test_rows_that_share_a_lookup_count_each_and_its_credit_once(ledger: Ledger)
     assert (there.lookup_date, there.rows, there.credits) == (NEXT_DATE, 1, 0)
 
 
+def test_a_credit_stays_with_the_partition_that_asked_when_its_row_has_left_the_file(
+    ledger: Ledger,
+) -> None:
+    register(ledger, rows_for(["ann", "ben"]))
+    register(ledger, rows_for(["ann"]), NEXT_DATE)
+    claim_all(ledger)
+    answer(ledger, complete(lookup_of(ledger, "ann")))
+    register(ledger, rows_for(["ben"]))
+    here, there = counts(ledger)
+    assert (here.rows, here.credits) == (1, 1)
+    assert (there.rows, there.credits) == (1, 0)
+    register(ledger, [])
+    assert [(found.rows, found.credits) for found in counts(ledger)] == [(0, 1), (1, 0)]
+
+
 def test_partitions_asked_for_by_name_are_there_without_a_row(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann"]), NEXT_DATE)
     assert [(found.lookup_date, found.rows) for found in counts(ledger, NEXT_DATE, DATE)] == [

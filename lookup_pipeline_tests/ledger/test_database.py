@@ -110,15 +110,12 @@ def test_an_older_ledger_does_not_tell_again_of_credits_it_has_published(tmp_pat
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.exec_driver_sql(
-            "INSERT INTO lookups (lookup_id, identity, parameters, state, credits, settled_at)"
-            " VALUES (1, 'ann', '{}', 'complete', 1, 10), (2, 'ben', '{}', 'complete', 1, 20),"
-            " (3, 'cid', '{}', 'complete', 1, 40), (4, 'dan', '{}', 'complete', 1, 10)"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO memberships"
-            " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
-            " ('2026-01-05', 'a.csv', 2, 1, 0, '{}'), ('2026-01-05', 'a.csv', 3, 2, 0, '{}'),"
-            " ('2026-01-05', 'a.csv', 4, 3, 0, '{}'), ('2026-01-05', 'a.csv', 5, 4, 1, '{}')"
+            "INSERT INTO lookups"
+            " (lookup_id, identity, parameters, state, credits, settled_at, first_date) VALUES"
+            " (1, 'ann', '{}', 'complete', 1, 10, '2026-01-05'),"
+            " (2, 'ben', '{}', 'complete', 1, 20, '2026-01-05'),"
+            " (3, 'cid', '{}', 'complete', 1, 40, '2026-01-05'),"
+            " (4, 'dan', '{}', 'complete', 1, 10, '2026-01-04')"
         )
         connection.exec_driver_sql(
             "INSERT INTO partitions (lookup_date, news_version, published_version, published_at)"
