@@ -46,8 +46,8 @@ lock:  ## Choose versions anew: constraints.txt
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-lock
 
-clean:  ## Remove the environment and what demo and dev wrote; never data/ledger.db or data/output
-	rm -rf $(VENV) .dagster data/demo data/sandbox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the environment and what was simulated; never .dagster, data/ledger.db, data/output
+	rm -rf $(VENV) data/demo data/sandbox data/simulated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; give it as PYTHON=…" if sys.version_info < (3, 11) else 0)'

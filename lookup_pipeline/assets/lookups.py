@@ -35,6 +35,7 @@ from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, check_numbers
+from lookup_pipeline.simulation import refuse_leftover
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
@@ -129,6 +130,7 @@ def _submit(
             # Nothing to send: a settled partition needs neither key nor network.
             return SubmissionReport()
     try:
+        refuse_leftover(context.instance, context.run)
         with rocketreach.client() as client:
             return submit(
                 ledger,

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import os
+import shlex
 import socket
 import sys
 import threading
@@ -114,9 +116,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _stop_when_input_ends(server: uvicorn.Server) -> None:
     """Stop a server whose standard input is at its end: whoever started it is gone."""
+    # Not through sys.stdin: Python can't end while a thread waits in there.
+    descriptor = sys.stdin.fileno()
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(descriptor, 4096):
+            pass
         server.should_exit = True
 
     threading.Thread(target=wait, daemon=True).start()
@@ -127,10 +132,34 @@ def _address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def _how_to_use(base_url: str, api_key: str) -> str:
+    """What a shell takes to send the pipeline here, in the project's folder."""
+    folder = "data/simulated"
+    exports = {
+        "ROCKETREACH_BASE_URL": shlex.quote(base_url),
+        "ROCKETREACH_API_KEY": shlex.quote(api_key),
+        "ROCKETREACH_REQUESTS_PER_SECOND": "0",
+        "LOOKUP_PIPELINE_OUTPUT_URL": f"{folder}/output",
+        "LOOKUP_PIPELINE_LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "DAGSTER_HOME": f'"$PWD/{folder}/dagster"',
+    }
+    return (
+        "To send the pipeline there, in the project's folder and without a .env file (it would "
+        "win):\n\n"
+        + "".join(f"  export {name}={value}\n" for name, value in exports.items())
+        + "\nThe last three keep invented people out of your files, your ledger and your "
+        f"Dagster.\nRemove {folder} before another sandbox: it knows no lookup of this one.\n"
+    )
+
+
 @click.command(params=_setting_options())
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 = any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 = any free one.",
 )
 @click.option(
     "--for-program",
@@ -164,9 +193,7 @@ def sandbox(host: str, port: int, *, for_program: bool, **options: Any) -> None:
             f"The simulated API answers at {base_url} (Ctrl-C ends it).\n"
             f"Plan: {settings.plan}. Looking into it: {address}/sandbox/requests, "
             f"{address}/sandbox/charges.\n\n"
-            "To send the pipeline there:\n\n"
-            f"  export ROCKETREACH_BASE_URL={base_url}\n"
-            f"  export ROCKETREACH_API_KEY={settings.api_key}\n"
+            f"{_how_to_use(base_url, settings.api_key)}"
         )
     # The log and the searches only grow, and hold no cycles: looking through them for garbage
     # again and again costs a quarter of a lookup's time. Python's own first number is 700.

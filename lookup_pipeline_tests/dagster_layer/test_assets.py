@@ -1,5 +1,6 @@
 """The assets, run by Dagster in process against the simulated API."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -13,6 +14,7 @@ from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import claim, queued_ids
 from lookup_pipeline.resources import RocketReach
+from lookup_pipeline.settings import ConfigurationError
 from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
 
 CSV = """name,company,crm_id
@@ -78,6 +80,19 @@ def test_one_run_reads_registers_submits_and_publishes(project: Project) -> None
         "known_fields": True,
         "known_statuses": True,
     }
+
+
+def test_a_run_that_a_killed_simulation_left_behind_sends_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_instance: object, _run: object) -> None:
+        raise ConfigurationError("a leftover")
+
+    module = sys.modules["lookup_pipeline.assets.lookups"]
+    monkeypatch.setattr(module, "refuse_leftover", refuse)
+    project.write(CSV)
+    assert "a leftover (2 rows stay queued" in error_of(project.run(), "lookups")
+    assert project.sandbox.requests().total == 0
 
 
 def test_a_run_ends_green_while_lookups_are_in_flight(project: Project) -> None:

@@ -1,9 +1,12 @@
 """Starting, steering and ending a sandbox."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +14,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from lookup_pipeline import settings
 from lookup_pipeline.sandbox import command
 from lookup_pipeline.sandbox.command import sandbox as sandbox_command
 from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
@@ -120,24 +124,73 @@ def test_a_taken_port_is_named_with_the_cure() -> None:
     assert "--port 0" in result.output
 
 
-def test_the_command_prints_how_to_use_it() -> None:
+@pytest.mark.parametrize("port", ["65536", "-1", "x"])
+def test_a_port_that_is_none_is_bad_usage(port: str) -> None:
+    result = CliRunner().invoke(sandbox_command, ["--port", port])
+    assert result.exit_code == 2
+    assert "--port" in result.output
+
+
+def test_ctrl_c_ends_it_without_a_word_while_its_starter_is_there() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "lookup_pipeline.sandbox", "--port", "0"],
+        [sys.executable, "-m", "lookup_pipeline.sandbox", "--port", "0", "--for-program"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        url = msgspec.json.decode(process.stdout.readline())["base_url"]
+        # It answers, so it has begun to watch its input as well.
+        assert httpx.get(f"{url}/account/", trust_env=False).status_code == 401
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_the_command_prints_how_to_use_it_and_keeps_invented_people_apart(tmp_path: Path) -> None:
+    key = "a key, 'quoted' & more"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lookup_pipeline.sandbox", "--port", "0", "--api-key", key],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     try:
         assert process.stdout
-        text = "".join(process.stdout.readline() for _ in range(7))
+        lines = list(takewhile(lambda line: "Remove" not in line, process.stdout))
         # The socket listens before the address is printed, so this waits until it serves.
-        address = text.split("answers at ")[1].split()[0]
+        address = lines[0].split("answers at ")[1].split()[0]
         assert httpx.get(f"{address}/account/", trust_env=False).status_code == 401
     finally:
         process.kill()
         process.communicate()
-    assert "export ROCKETREACH_BASE_URL=http://127.0.0.1:" in text
-    assert "export ROCKETREACH_API_KEY=sandbox" in text
+    exports = "".join(line for line in lines if line.startswith("  export "))
+
+    program = (
+        "import json, os\n"
+        "from lookup_pipeline import settings\n"
+        "known = [*settings.DEFAULTS, settings.API_KEY, 'DAGSTER_HOME']\n"
+        "print(json.dumps({name: os.environ[name] for name in known if name in os.environ}))"
+    )
+    seen = subprocess.run(
+        ["sh", "-c", 'eval "$0"; exec "$1" -c "$2"', exports, sys.executable, program],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    assert msgspec.json.decode(seen.stdout) == {
+        settings.BASE_URL: address,
+        settings.API_KEY: key,
+        settings.REQUESTS_PER_SECOND: "0",
+        settings.OUTPUT_URL: "data/simulated/output",
+        settings.LEDGER_URL: "sqlite:///data/simulated/ledger.db",
+        "DAGSTER_HOME": f"{tmp_path}/data/simulated/dagster",
+    }
 
 
 def test_every_setting_is_explained() -> None:
