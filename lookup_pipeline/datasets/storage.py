@@ -27,8 +27,8 @@ _STALE_SECONDS = 86_400
 _KEPT = ".kept"
 
 # Readers skip and decode by row group, so small ones cost them time and space. A profile is about
-# 5 KB: a group takes some 50 MB while it waits to be full, and about as much to be written.
-_GROUP_ROWS = 10_000
+# 5 KB: a group takes some 25 MB while it waits to be full, and about as much to be written.
+_GROUP_ROWS = 5_000
 
 
 class StorageError(Exception):

@@ -118,15 +118,15 @@ def row_groups(path: Path) -> list[int]:
 
 
 def test_small_batches_make_large_row_groups(folder: DatasetFolder, root: Path) -> None:
-    rows = rows_of(NAMES, 25_000)
+    rows = rows_of(NAMES, 12_000)
     with folder.writer(NAMES, DATE) as writer:
         for start in range(0, len(rows), 1_000):
             writer.write(rows[start : start + 1_000])
         writer.finish()
         writer.replace()
-    assert row_groups(root / NAMES_FILE) == [10_000, 10_000, 5_000]
+    assert row_groups(root / NAMES_FILE) == [5_000, 5_000, 2_000]
     lines = folder.read(NAMES, DATE, ["source_row"])["source_row"].to_pylist()
-    assert lines == list(range(2, 25_002))
+    assert lines == list(range(2, 12_002))
 
 
 def test_a_partition_without_rows_has_a_schema_and_no_row_group(
