@@ -76,25 +76,31 @@ def test_the_head_is_the_newest_migration(ledger: Ledger) -> None:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
 
 
-def test_an_older_ledger_learns_which_partition_asked_first(tmp_path: Path) -> None:
-    engine = create_engine(sqlite_url(tmp_path))
+def opened_from(revision: str, folder: Path, *statements: str) -> Ledger:
+    """A ledger that an older version left, with these rows, as this version opens it."""
+    engine = create_engine(sqlite_url(folder))
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__path__[0])))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.exec_driver_sql(
-            "INSERT INTO lookups (lookup_id, identity, parameters, state)"
-            " VALUES (1, 'ann', '{}', 'queued'), (2, 'ben', '{}', 'queued')"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO memberships"
-            " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
-            " ('2026-01-06', 'b.csv', 2, 1, 0, '{}'), ('2026-01-05', 'a.csv', 2, 1, 1, '{}'),"
-            " ('2026-01-06', 'b.csv', 3, 2, 1, '{}')"
-        )
+        command.upgrade(config, revision)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     engine.dispose()
-    ledger = open_ledger(sqlite_url(tmp_path))
+    return open_ledger(sqlite_url(folder))
+
+
+def test_an_older_ledger_learns_which_partition_asked_first(tmp_path: Path) -> None:
+    ledger = opened_from(
+        "0001",
+        tmp_path,
+        "INSERT INTO lookups (lookup_id, identity, parameters, state)"
+        " VALUES (1, 'ann', '{}', 'queued'), (2, 'ben', '{}', 'queued')",
+        "INSERT INTO memberships"
+        " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
+        " ('2026-01-06', 'b.csv', 2, 1, 0, '{}'), ('2026-01-05', 'a.csv', 2, 1, 1, '{}'),"
+        " ('2026-01-06', 'b.csv', 3, 2, 1, '{}')",
+    )
     with ledger.read() as connection:
         found = dict(connection.execute(select(lookups.c.identity, lookups.c.first_date)).all())
     # The row that was there before; where a line put above has hidden it, the oldest partition.
@@ -103,26 +109,18 @@ def test_an_older_ledger_learns_which_partition_asked_first(tmp_path: Path) -> N
 
 
 def test_an_older_ledger_does_not_tell_again_of_credits_it_has_published(tmp_path: Path) -> None:
-    engine = create_engine(sqlite_url(tmp_path))
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        connection.exec_driver_sql(
-            "INSERT INTO lookups"
-            " (lookup_id, identity, parameters, state, credits, settled_at, first_date) VALUES"
-            " (1, 'ann', '{}', 'complete', 1, 10, '2026-01-05'),"
-            " (2, 'ben', '{}', 'complete', 1, 20, '2026-01-05'),"
-            " (3, 'cid', '{}', 'complete', 1, 40, '2026-01-05'),"
-            " (4, 'dan', '{}', 'complete', 1, 10, '2026-01-04')"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO partitions (lookup_date, news_version, published_version, published_at)"
-            " VALUES ('2026-01-05', 5, 4, 30), ('2026-01-06', 1, 0, NULL)"
-        )
-    engine.dispose()
-    ledger = open_ledger(sqlite_url(tmp_path))
+    ledger = opened_from(
+        "0002",
+        tmp_path,
+        "INSERT INTO lookups"
+        " (lookup_id, identity, parameters, state, credits, settled_at, first_date) VALUES"
+        " (1, 'ann', '{}', 'complete', 1, 10, '2026-01-05'),"
+        " (2, 'ben', '{}', 'complete', 1, 20, '2026-01-05'),"
+        " (3, 'cid', '{}', 'complete', 1, 40, '2026-01-05'),"
+        " (4, 'dan', '{}', 'complete', 1, 10, '2026-01-04')",
+        "INSERT INTO partitions (lookup_date, news_version, published_version, published_at)"
+        " VALUES ('2026-01-05', 5, 4, 30), ('2026-01-06', 1, 0, NULL)",
+    )
     with ledger.read() as connection:
         columns = select(partitions.c.lookup_date, partitions.c.published_credits)
         found = dict(connection.execute(columns).all())
