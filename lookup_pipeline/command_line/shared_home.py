@@ -21,15 +21,19 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
+from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 
 from lookup_pipeline.command_line.instance import open_instance
+from lookup_pipeline.datasets.columns import DATASETS
 from lookup_pipeline.simulation import MARK, PROCESS_VARIABLE
 
 # As workspace.yaml and pyproject.toml name it. Other projects' schedules are not run by ours.
 _CODE_LOCATION = "lookup_pipeline"
+
+_ASSETS = frozenset(dataset.name for dataset in DATASETS)
 
 # Seconds. A daemon that lives says so every 30.
 _HEARTBEAT = 35.0
@@ -49,10 +53,10 @@ class NotStartedError(Exception):
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What the next daemon in a home would go on with.
+    """What the next daemon in a home would go on with, of our code location.
 
     Attributes:
-        schedules: Those of our code location that are on.
+        schedules: Those that are on.
         backfills: Those that are not finished.
         runs: Those that are not finished, but for those of `lookup-pipeline run`: these work in
             a process of their own, which no daemon takes over.
@@ -93,19 +97,42 @@ def find_leftovers(instance: DagsterInstance) -> Leftovers:
     )
     return Leftovers(
         [each for each in schedules if each.repository_selector.location_name == _CODE_LOCATION],
-        instance.get_backfills(BulkActionsFilter(statuses=_OPEN_BACKFILLS)),
+        [
+            each
+            for each in instance.get_backfills(BulkActionsFilter(statuses=_OPEN_BACKFILLS))
+            if _is_our_backfill(each)
+        ],
         [
             run
             for run in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES))
-            if run.remote_job_origin is not None
+            if _is_our_run(run)
         ],
         [
             run
             for run in failed
             # A backfill's are repeated only as long as it is open itself.
-            if run.is_complete_and_waiting_to_retry and BACKFILL_ID_TAG not in run.tags
+            if run.is_complete_and_waiting_to_retry
+            and BACKFILL_ID_TAG not in run.tags
+            and _is_our_run(run)
         ],
     )
+
+
+def _is_our_run(run: DagsterRun) -> bool:
+    origin = run.remote_job_origin
+    return origin is not None and _is_ours(origin.repository_origin)
+
+
+def _is_our_backfill(backfill: PartitionBackfill) -> bool:
+    origin, assets = backfill.partition_set_origin, backfill.asset_selection
+    if origin is not None:
+        return _is_ours(origin.repository_origin)
+    # One that names neither may be ours: better stopped in vain than paid for.
+    return assets is None or not _ASSETS.isdisjoint(key.to_user_string() for key in assets)
+
+
+def _is_ours(repository: RemoteRepositoryOrigin) -> bool:
+    return repository.code_location_origin.location_name == _CODE_LOCATION
 
 
 def stop_leftovers(instance: DagsterInstance) -> Leftovers:
@@ -176,10 +203,11 @@ def held(folder: Path, otherwise: str) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotStartedError(otherwise) from None
         yield
-    except BlockingIOError:
-        raise NotStartedError(otherwise) from None
     finally:
         os.close(descriptor)
 

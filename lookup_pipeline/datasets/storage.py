@@ -98,7 +98,7 @@ class PartitionWriter:
         self._target = target
         self._temporary = temporary
         self._schema = schema
-        self._waiting: pa.Table = schema.empty_table()
+        self._waiting: list[pa.RecordBatch] = []
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -140,18 +140,17 @@ class PartitionWriter:
             if column.null_count and not field.nullable:
                 # Parquet would refuse it with its row group, thousands of rows later.
                 raise pa.ArrowInvalid(f"the column {field.name} may not be null")
-        waiting = pa.concat_tables([self._waiting, pa.Table.from_batches([batch])])
-        while waiting.num_rows >= _GROUP_ROWS:
-            self._write_group(waiting.slice(0, _GROUP_ROWS))
-            waiting = waiting.slice(_GROUP_ROWS)
-        self._waiting = waiting
         self.rows += batch.num_rows
+        while batch.num_rows >= (room := _GROUP_ROWS - sum(map(len, self._waiting))):
+            self._waiting.append(batch.slice(0, room))
+            self._write_group()
+            batch = batch.slice(room)
+        self._waiting.append(batch)
 
     def finish(self) -> None:
         """Complete the temporary file, durably; nothing can be written after it."""
-        if self._waiting.num_rows:
-            self._write_group(self._waiting)
-            self._waiting = self._schema.empty_table()
+        if any(map(len, self._waiting)):
+            self._write_group()
         with _told_plainly(self._target):
             self._close()
 
@@ -178,10 +177,12 @@ class PartitionWriter:
             return _kept(self._target, self._temporary.with_name(self._temporary.name + _KEPT))
         return nullcontext()
 
-    def _write_group(self, rows: pa.Table) -> None:
+    def _write_group(self) -> None:
         # In one piece: where the batches were cut would show in the pages of the file.
+        rows = pa.Table.from_batches(self._waiting).combine_chunks()
+        self._waiting.clear()
         with _told_plainly(self._target):
-            self._parquet.write_table(rows.combine_chunks(), row_group_size=_GROUP_ROWS)
+            self._parquet.write_table(rows, row_group_size=_GROUP_ROWS)
 
     def _close(self) -> None:
         if self._file.closed:

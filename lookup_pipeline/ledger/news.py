@@ -6,9 +6,9 @@ the sensor looks at, so a missed tick or a failed run heals by itself.
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, union, update
 
-from lookup_pipeline.ledger.tables import memberships, partitions
+from lookup_pipeline.ledger.tables import lookups, memberships, partitions
 
 
 def note_news(
@@ -48,8 +48,15 @@ _NOTE_NEWS_OF = (
     update(partitions)
     .where(
         partitions.c.lookup_date.in_(
-            select(memberships.c.lookup_date).where(
-                memberships.c.lookup_id.in_(bindparam("lookup_ids", expanding=True))
+            union(
+                select(memberships.c.lookup_date).where(
+                    memberships.c.lookup_id.in_(bindparam("lookup_ids", expanding=True))
+                ),
+                # It pays, and tells so, even where the row that asked has left its file.
+                select(lookups.c.first_date).where(
+                    lookups.c.lookup_id.in_(bindparam("lookup_ids", expanding=True)),
+                    lookups.c.first_date.is_not(None),
+                ),
             )
         )
     )
@@ -62,6 +69,6 @@ _IDS = 10_000
 
 
 def note_news_of(connection: Connection, lookup_ids: Sequence[int]) -> None:
-    """Count news for every partition in which one of these lookups stands."""
+    """Count news for every partition in which one of these lookups stands, or that pays for it."""
     for start in range(0, len(lookup_ids), _IDS):
         connection.execute(_NOTE_NEWS_OF, {"lookup_ids": lookup_ids[start : start + _IDS]})

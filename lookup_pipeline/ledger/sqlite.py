@@ -57,7 +57,9 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
         try:
             if cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",):
                 return
-            cursor.execute("PRAGMA journal_mode = WAL")
+            if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                # Refused without an error: in memory, or where processes can't share memory.
+                raise sqlite3.DatabaseError("a database in this place can't be in WAL mode")
         except sqlite3.OperationalError:
             if time.monotonic() > end:
                 raise

@@ -27,11 +27,7 @@ class ErrorClass(Enum):
     """Nothing will work until the account is mended: 401, 402, 403."""
 
 
-# A row of digits may be a phone number, unless it is the address of a machine.
-_IP_ADDRESS = r"(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
-_CONTACT_DATA = re.compile(
-    rf"[^\s@'\"<>]+@[^\s@'\"<>]+|(?<!\d)(?<!\d\.)(?!{_IP_ADDRESS})\+?\d[\d\s().-]{{6,}}\d"
-)
+_CONTACT_DATA = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+|\+?\d[\d\s().-]{6,}\d")
 
 
 class RocketReachError(Exception):
@@ -44,6 +40,7 @@ class RocketReachError(Exception):
             without e-mail addresses and phone numbers, which the provider may repeat: it goes to
             logs.
         retry_after: how long the provider wants silence, if it said so.
+        address: host and port of the API, told with the reason where the way there is at fault.
     """
 
     def __init__(
@@ -53,13 +50,17 @@ class RocketReachError(Exception):
         *,
         status: int | None = None,
         retry_after: timedelta | None = None,
+        address: str | None = None,
     ) -> None:
         text = _CONTACT_DATA.sub("…", reason)
+        if address:
+            text += f"; the API's address is {address}"
         super().__init__(text if status is None else f"HTTP {status}: {text}")
         self.error_class = error_class
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.address = address
 
 
 # The provider's documented statuses, and those that gateways in front of it answer. An unlisted
@@ -146,13 +147,17 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> R
             "the API's address is no URL: check ROCKETREACH_BASE_URL, which ends in /api/v2",
         )
     if isinstance(error, httpx.ConnectError):
-        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to {address} ({error})")
+        return RocketReachError(
+            ErrorClass.NOT_PROCESSED, f"no connection to the API ({error})", address=address
+        )
     if isinstance(error, _NEVER_SENT):
         # Its text is left out: it may quote a header, and a header holds the key.
-        return RocketReachError(ErrorClass.NOT_PROCESSED, f"no connection to {address} ({kind})")
+        return RocketReachError(
+            ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind})", address=address
+        )
     return RocketReachError(
         ErrorClass.AMBIGUOUS,
-        f"the connection to {address} failed before the answer was complete ({kind})",
+        f"the connection failed before the answer was complete ({kind})",
     )
 
 

@@ -147,7 +147,8 @@ def _how_to_use(base_url: str, api_key: str) -> str:
         "To send the pipeline there, in the project's folder and without a .env file (it would "
         "win):\n\n"
         + "".join(f"  export {name}={value}\n" for name, value in exports.items())
-        + "\nThe last three keep invented people out of your files, your ledger and your "
+        + '  mkdir -p "$DAGSTER_HOME" && cp lookup_pipeline/dagster.yaml "$DAGSTER_HOME"\n'
+        "\nThe last three keep invented people out of your files, your ledger and your "
         f"Dagster.\nRemove {folder} before another sandbox: it knows no lookup of this one.\n"
     )
 

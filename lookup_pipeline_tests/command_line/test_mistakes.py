@@ -76,6 +76,20 @@ def test_a_broken_file_is_named_with_its_line_and_the_cure_and_changes_nothing(
     assert sandbox.requests().total == 0
 
 
+def test_a_names_folder_that_is_not_there_is_said_once_for_all_dates(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    folder = str(workplace.root / "not-mounted")
+    done = workplace.run(
+        "run", "--date", "2025-03-01", "--to", DAY, LOOKUP_PIPELINE_NAMES_URL=folder
+    )
+    assert_one_message(done)
+    assert len(done.stderr.splitlines()) == 1
+    assert f"There is no names folder {folder}." in done.stderr
+    assert "LOOKUP_PIPELINE_NAMES_URL" in done.stderr
+    assert sandbox.requests().total == 0
+
+
 def test_a_ledger_that_is_none_is_named_with_the_cure(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

@@ -228,6 +228,52 @@ def test_a_file_that_can_not_be_read_does_not_hold_up_the_other_dates(
     assert len(workplace.rows("profiles", NEXT_DAY)) == len(PEOPLE)
 
 
+def test_a_date_that_can_not_be_written_leaves_the_others_followed_and_published(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1)
+    workplace.write_csv(PEOPLE)
+    workplace.write_csv(PEOPLE[:1], NEXT_DAY)
+    in_the_way = workplace.root / "output" / "lookups" / f"lookup_date={NEXT_DAY}"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("a file where a folder should be")
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 1, told(done)
+    assert done.stderr.count("failed: ") == 1, "told once, by its cause"
+    assert f"{in_the_way}/part-0.parquet can't be written" in done.stderr
+    assert len(workplace.rows("profiles")) == len(PEOPLE)
+
+
+def test_a_key_that_is_revoked_midway_leaves_nothing_unpublished_that_was_paid_for(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1_000)
+    workplace.write_csv([["Grace Hopper", "Univac", ""]])
+    assert workplace.run("run", "--date", DAY, "--timeout", "1").returncode == 3
+    # Published a moment ago, so the sensor alone would leave it for some minutes.
+    sandbox.change(complete_after_polls=0, latency_seconds=0.2)
+    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(120)]
+    workplace.write_csv([["Grace Hopper", "Univac", ""], *everybody])
+    with once(lambda: len(sandbox.lookups()) > 20, lambda: sandbox.change(account_state="revoked")):
+        done = workplace.run("run", "--date", DAY)
+    assert done.returncode == 1, told(done)
+    assert "check ROCKETREACH_API_KEY" in done.stderr
+    assert len(workplace.rows("profiles")) == len(sandbox.charges()) > 20
+
+
+def test_what_is_due_of_another_date_is_no_trouble_of_a_settled_one(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=1_000)
+    workplace.write_csv(PEOPLE[:1], NEXT_DAY)
+    assert workplace.run("run", "--date", NEXT_DAY, "--timeout", "1").returncode == 3
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv(PEOPLE[1:])
+    assert workplace.run("run", "--date", DAY).returncode == 0
+    done = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY="")
+    assert done.returncode == 0, told(done)
+
+
 def test_rows_nobody_can_vouch_for_are_told(workplace: Workplace, sandbox: RunningSandbox) -> None:
     sandbox.change(html_200=1)
     workplace.write_csv(PEOPLE)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -59,24 +59,31 @@ class Home:
             )
         )
 
-    def launch_backfill(self, status: BulkActionStatus = BulkActionStatus.REQUESTED) -> None:
+    def launch_backfill(
+        self,
+        status: BulkActionStatus = BulkActionStatus.REQUESTED,
+        asset: str = "lookups",
+    ) -> None:
         self.instance.add_backfill(
             PartitionBackfill(
-                backfill_id=f"backfill-{status.value}",
+                backfill_id=f"backfill-{asset}-{status.value}",
                 status=status,
                 from_failure=False,
                 tags={},
                 backfill_timestamp=time.time(),
+                asset_selection=[AssetKey(asset)],
             )
         )
 
-    def launch_run(self, status: DagsterRunStatus, **tags: str) -> DagsterRun:
+    def launch_run(
+        self, status: DagsterRunStatus, location: str = "lookup_pipeline", **tags: str
+    ) -> DagsterRun:
         run: DagsterRun = create_run_for_test(
             self.instance,
             job_name="enrichment_job",
             status=status,
             tags={f"dagster/{name}": value for name, value in tags.items()},
-            remote_job_origin=repository("lookup_pipeline").get_job_origin("enrichment_job"),
+            remote_job_origin=repository(location).get_job_origin("enrichment_job"),
         )
         return run
 
@@ -227,6 +234,9 @@ def test_it_starts_where_all_has_come_to_its_end_and_leaves_alone_what_is_not_it
     home.launch_run(DagsterRunStatus.FAILURE, will_retry="true", auto_retry_run_id="another")
     home.launch_run(DagsterRunStatus.FAILURE, will_retry="true", backfill="canceled")
     another = home.switch_schedule_on("another_project")
+    home.launch_backfill(asset="somebody_elses")
+    home.launch_run(DagsterRunStatus.QUEUED, "another_project")
+    home.launch_run(DagsterRunStatus.FAILURE, "another_project", will_retry="true")
     # As `lookup-pipeline run` begins one, in another terminal.
     in_process = create_run_for_test(home.instance, status=DagsterRunStatus.STARTED)
     before = runs_of(home)
@@ -235,6 +245,9 @@ def test_it_starts_where_all_has_come_to_its_end_and_leaves_alone_what_is_not_it
     assert runs_of(home) == before
     assert in_process in before
     assert list(home.instance.all_instigator_state()) == [another]
+    requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+    (backfill,) = home.instance.get_backfills(requested)
+    assert backfill.asset_selection == [AssetKey("somebody_elses")]
 
 
 def test_two_simulations_do_not_share_a_home(home: Home) -> None:

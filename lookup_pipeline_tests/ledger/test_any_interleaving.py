@@ -74,6 +74,7 @@ class Seen:
     """What the ledger held after the last step."""
 
     lookups: dict[int, Stored] = field(default_factory=dict)
+    payers: dict[int, str | None] = field(default_factory=dict)
     rows: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     news: dict[str, int] = field(default_factory=dict)
     payloads: dict[int, bytes] = field(default_factory=dict)
@@ -290,7 +291,8 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert was.state in (State.SUBMITTING, State.UNCONFIRMED)
             del self.risky[lookup_id]
         if is_now.state in SETTLED:
-            assert is_now.next_poll_at is None
+            # One that timed out is still asked about, now and then.
+            assert is_now.next_poll_at is None or is_now.failure_kind == "timed_out"
             assert is_now.settled_at is not None
         else:
             assert is_now.settled_at is None
@@ -301,7 +303,10 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert grown >= 0
         rows_changed = after.rows[date] != before.rows.get(date, [])
         moved = changed_words = False
-        for _file, _line, lookup_id in after.rows[date]:
+        # Its rows, and those it pays for wherever they have gone.
+        concerned = {lookup_id for _file, _line, lookup_id in after.rows[date]}
+        concerned |= {lookup_id for lookup_id, payer in after.payers.items() if payer == date}
+        for lookup_id in concerned:
             if (was := before.lookups.get(lookup_id)) is None:
                 continue
             is_now = after.lookups[lookup_id]
@@ -320,6 +325,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         seen = Seen()
         with self.ledger.read() as connection:
             seen.lookups = stored_lookups(connection)
+            payers = connection.execute(select(lookups.c.lookup_id, lookups.c.first_date))
+            seen.payers = {row.lookup_id: row.first_date for row in payers}
             seen.identities = list(connection.scalars(select(lookups.c.identity)))
             seen.with_news = partitions_with_news(connection)
             versions = select(partitions.c.lookup_date, partitions.c.published_version)

@@ -13,6 +13,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     failed,
     in_flight,
     lookup_of,
+    news,
     register,
     row,
     rows_for,
@@ -69,6 +70,16 @@ def test_a_credit_stays_with_the_partition_that_asked_when_its_row_has_left_the_
     assert (there.rows, there.credits) == (1, 0)
     register(ledger, [])
     assert [(found.rows, found.credits) for found in counts(ledger)] == [(0, 1), (1, 0)]
+
+
+def test_what_a_lookup_cost_is_news_of_the_partition_that_pays(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    register(ledger, rows_for(["ann"]), NEXT_DATE)
+    claim_all(ledger)
+    register(ledger, [])
+    before = news(ledger)
+    answer(ledger, complete(lookup_of(ledger, "ann")))
+    assert news(ledger) == before + 1
 
 
 def test_partitions_asked_for_by_name_are_there_without_a_row(ledger: Ledger) -> None:

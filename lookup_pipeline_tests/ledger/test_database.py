@@ -183,6 +183,14 @@ def test_an_unusable_url_is_refused_with_the_setting_to_mend(url: str, says: str
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
+)
+def test_a_ledger_that_would_forget_who_was_paid_for_is_refused(url: str) -> None:
+    with pytest.raises(LedgerError):
+        open_ledger(url)
+
+
 def test_commits_are_durable_and_wait_for_other_processes(ledger: Ledger) -> None:
     with ledger.read() as connection:
         settings = {

@@ -1,0 +1,98 @@
+"""Runs of the project's jobs in this process, recorded in the instance that the UI shows."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster._core.events import RunFailureReason
+from dagster._core.utils import make_new_run_id
+
+from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.processes import process_tags
+
+# Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed instead.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+# Dagster puts an error's class before its words.
+_OUR_NAMES = re.compile(r"^lookup_pipeline\.[\w.]+: ")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs jobs for a partition, within a time.
+
+    Attributes:
+        definitions: the project's, whose jobs are run.
+        instance: where the runs are recorded.
+        end: when (monotonic) to send nothing more.
+    """
+
+    definitions: Definitions
+    instance: DagsterInstance
+    end: float
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the end; 0 after it."""
+        return max(self.end - time.monotonic(), 0)
+
+    def enrich(self, lookup_date: str) -> ExecuteInProcessResult:
+        """Read, register, submit, publish.
+
+        Raises:
+            WorkFailedError: the run failed.
+            KeyboardInterrupt: it was interrupted.
+        """
+        config = {"ops": {"lookups": {"config": {"max_seconds": self.seconds_left}}}}
+        return self._execute("enrichment_job", lookup_date, config)
+
+    def publish(self, lookup_date: str) -> None:
+        """Publish from the ledger; raises as `enrich` does."""
+        self._execute("publish_job", lookup_date, {})
+
+    def _execute(
+        self, job: str, lookup_date: str, config: Mapping[str, Any]
+    ) -> ExecuteInProcessResult:
+        run_id = make_new_run_id()
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            run_id=run_id,
+            partition_key=lookup_date,
+            run_config={**_QUIET, **config},
+            # Whoever typed the command runs it again; the daemon does not.
+            tags={**process_tags(run_id), "dagster/max_retries": "0"},
+            raise_on_error=False,
+        )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        if not result.success:
+            reason, about_a_file = _first_error(result)
+            raise WorkFailedError(
+                f"{job} of {lookup_date} failed: {reason}", about_a_file=about_a_file
+            )
+        return result
+
+
+def _was_interrupted(result: ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended the run: Dagster makes an ordinary failure of it."""
+    reasons = [
+        event.job_failure_data.failure_reason for event in result.all_events if event.is_job_failure
+    ]
+    return RunFailureReason.UNEXPECTED_TERMINATION in reasons
+
+
+def _first_error(result: ExecuteInProcessResult) -> tuple[str, bool]:
+    """Why the first step failed, and whether one file of its input was the reason."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if (failure := data.user_failure_data) and failure.description:
+                return failure.description, "file" in failure.metadata
+            if data.error:
+                # What the asset raised, without Dagster's frames around it: those are in the UI.
+                error = data.error.cause or data.error
+                return _OUR_NAMES.sub("", error.message.strip()), False
+    return "see the run in the Dagster UI", False

@@ -1,0 +1,151 @@
+"""Following the lookups of some partitions to their end, with the daemon's own sensor."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from dagster import DagsterInstance, SensorResult, build_sensor_context
+
+from lookup_pipeline.command_line.errors import Failures, WorkFailedError
+from lookup_pipeline.command_line.execution import Runner
+from lookup_pipeline.enrichment.poll import PollingFailedError
+from lookup_pipeline.enrichment.submit import OPERATION
+from lookup_pipeline.ledger import Ledger, State, limits
+from lookup_pipeline.ledger.counts import count_partitions
+from lookup_pipeline.ledger.polling import polled_since
+from lookup_pipeline.ledger.publications import partitions_with_news
+from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.rocketreach import RocketReachError
+from lookup_pipeline.sensors import lookup_status_sensor
+from lookup_pipeline.settings import ConfigurationError
+
+# Seconds between evaluations of the sensor; polls themselves keep to each lookup's own time.
+_TURN = 1.0
+
+# Time without one answer, once a poll has failed, before the API counts as down.
+_PATIENCE = timedelta(seconds=90)
+
+# Under which the API's own failure stands beside those of the partitions.
+_API = "API"
+
+
+def follow(
+    runner: Runner,
+    ledger: Ledger,
+    lookup_dates: Sequence[str],
+    failures: Failures,
+    *,
+    sending: bool,
+) -> bool:
+    """Evaluate the sensor and do what it asks for; whether everything settled in time.
+
+    Whatever fails, the others are followed, and what is known at the end is published. A poll that
+    has begun when the runner's time is up may take half a minute more.
+
+    Args:
+        runner: runs what the sensor asks for.
+        ledger: what is asked how things stand.
+        lookup_dates: the partitions to follow.
+        failures: those of these partitions so far; new ones are added.
+        sending: whether what is queued is sent as soon as it may; else it is not waited for.
+    """
+    publisher, api = _Publisher(runner, lookup_dates, failures), _Api(ledger)
+    while True:
+        requested, trouble = _evaluate(runner.instance)
+        publisher.publish(requested)
+        with ledger.read() as connection:
+            pending = [each for each in count_partitions(connection, lookup_dates) if each.pending]
+            news = {each.lookup_date for each in partitions_with_news(connection)}
+        stale = publisher.still_to_do(news)
+        if not pending and not stale:
+            return True
+        in_flight = any(each.pending > each.states[State.QUEUED] for each in pending)
+        if trouble is not None and in_flight and api.is_gone(trouble):
+            failures.setdefault(_API, WorkFailedError(f"{trouble} Nothing is lost: run it again."))
+            in_flight = sending = False
+        if not runner.seconds_left or (pending and not in_flight and not sending):
+            publisher.publish(stale)
+            return not pending
+        for each in pending if sending else ():
+            ready_at = queued_until(ledger, each.lookup_date)
+            if ready_at is not None and ready_at <= utc_now():
+                try:
+                    runner.enrich(each.lookup_date)
+                except WorkFailedError as error:
+                    failures.setdefault(each.lookup_date, error)
+                    sending = False
+        time.sleep(min(_TURN, runner.seconds_left))
+
+
+class _Publisher:
+    """Publishes what is asked for, and asks nothing twice of a partition that can't be."""
+
+    def __init__(self, runner: Runner, lookup_dates: Sequence[str], failures: Failures) -> None:
+        self._runner = runner
+        self._ours = frozenset(lookup_dates)
+        self._failures = failures
+        self._given_up: set[str] = set()
+
+    def still_to_do(self, news: Collection[str]) -> list[str]:
+        """Those of our partitions with news that can still be published."""
+        return sorted(self._ours.intersection(news) - self._given_up)
+
+    def publish(self, lookup_dates: Iterable[str]) -> None:
+        """Publish these; a failure is noted where the partition is ours.
+
+        Another date may share a lookup with ours: its trouble is in the UI, not ours.
+        """
+        for lookup_date in lookup_dates:
+            if lookup_date in self._given_up:
+                continue
+            try:
+                self._runner.publish(lookup_date)
+            except WorkFailedError as error:
+                self._given_up.add(lookup_date)
+                if lookup_date in self._ours:
+                    self._failures.setdefault(lookup_date, error)
+
+
+class _Api:
+    """Tells a moment of trouble from an API that is gone."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._failing_since: datetime | None = None
+
+    def is_gone(self, trouble: Exception) -> bool:
+        """Whether it is in vain to go on asking after this trouble."""
+        if not isinstance(trouble, PollingFailedError) or trouble.lasting:
+            return True
+        with self._ledger.read() as connection:
+            since = self._failing_since
+            if since is None or polled_since(connection, since):
+                self._failing_since = utc_now()
+                return False
+        return utc_now() - since > _PATIENCE
+
+
+def queued_until(ledger: Ledger, lookup_date: str) -> datetime | None:
+    """When a partition's queued lookups may be sent; None when none is queued."""
+    with ledger.read() as connection:
+        ready_at = next_ready_at(connection, lookup_date)
+        silent_until = limits.blocked_until(connection, OPERATION)
+    return ready_at and max(ready_at, silent_until or ready_at)
+
+
+def _evaluate(instance: DagsterInstance) -> tuple[list[str], Exception | None]:
+    """One tick of the sensor: the partitions it wants published, and why it failed if it did."""
+    context = build_sensor_context(
+        instance=instance,
+        resources={"ledger": LedgerResource(), "rocketreach": RocketReach()},
+    )
+    # The sensor's lines would tear the bar apart as well; its errors are told at the end.
+    context.log.handlers.clear()
+    try:
+        result = lookup_status_sensor(context)
+    except (PollingFailedError, ConfigurationError, RocketReachError) as error:
+        return [], error
+    requests = (result.run_requests or ()) if isinstance(result, SensorResult) else ()
+    return [str(request.partition_key) for request in requests], None
