@@ -10,7 +10,7 @@ from datetime import datetime
 import click
 from dotenv import dotenv_values
 
-from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.command_line.errors import NotStartedError, WorkFailedError
 from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, project_root
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
@@ -49,7 +49,13 @@ def _plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ConfigurationError, LedgerError, RocketReachError, WorkFailedError) as error:
+    except (
+        ConfigurationError,
+        LedgerError,
+        NotStartedError,
+        RocketReachError,
+        WorkFailedError,
+    ) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_ERROR)
     except KeyboardInterrupt:
@@ -72,7 +78,8 @@ def _plain_errors() -> Iterator[None]:
 def run(first: datetime, last: datetime | None, timeout: float) -> None:
     """Enrich partitions, without a daemon: read, submit what is new, follow, publish.
 
-    Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error.
+    Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error,
+    2 bad usage, 130 interrupted.
     """
     _load_env()
     with _plain_errors():

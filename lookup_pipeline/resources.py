@@ -61,17 +61,21 @@ class Folders(ConfigurableResource[None]):
     def names(self) -> UPath:
         """The names folder."""
         with _named(settings.NAMES_URL):
-            return UPath(
-                settings.resolve_location(self.names_url or settings.setting(settings.NAMES_URL))
-            )
+            return _reachable(self.names_url or settings.setting(settings.NAMES_URL))
 
     @property
     def output(self) -> DatasetFolder:
         """The output folder."""
         with _named(settings.OUTPUT_URL):
-            return DatasetFolder(
-                settings.resolve_location(self.output_url or settings.setting(settings.OUTPUT_URL))
-            )
+            location = _reachable(self.output_url or settings.setting(settings.OUTPUT_URL))
+            return DatasetFolder(str(location))
+
+
+def _reachable(location: str) -> UPath:
+    """The location, its library loaded: a missing one is told before any work."""
+    path = UPath(settings.resolve_location(location))
+    _ = path.fs
+    return path
 
 
 @contextmanager
@@ -82,7 +86,7 @@ def _named(variable: str) -> Iterator[None]:
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
             f"{variable} can't be used: {error}. Object stores need an extra: "
-            "pip install 'lookup-pipeline[s3]' or 'lookup-pipeline[gcs]'."
+            ".venv/bin/pip install -c constraints.txt -e '.[s3]' (or '.[gcs]')."
         ) from error
 
 
@@ -123,7 +127,8 @@ class RocketReach(ConfigurableResource[None]):
         base_url = self.base_url or settings.setting(settings.BASE_URL)
         if not is_http_url(base_url) or not base_url.rstrip("/").endswith("/api/v2"):
             raise ConfigurationError(
-                f"{settings.BASE_URL} is {base_url!r}; it takes a URL that ends in /api/v2."
+                f"{settings.BASE_URL} is {base_url!r}; it takes a URL that begins with https:// "
+                "(or http://) and ends in /api/v2."
             )
         with RocketReachClient(base_url, key) as client:
             yield client

@@ -33,6 +33,7 @@ def names_and_rejected_names(
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
     try:
         files = find_files(folders.names, date.fromisoformat(lookup_date))
+        before = 0 if files else output.rows(NAMES, lookup_date)
         rows = _write(files, output, lookup_date)
     except UnreadableFile as error:
         raise Failure(
@@ -49,6 +50,11 @@ def names_and_rejected_names(
     told: dict[str, Any] = {"files": [file.source_file for file in files]}
     if not files:
         message = f"There is no {lookup_date}.csv, and no folder {lookup_date}/, in {folders.names}"
+        if before:
+            message += (
+                f": the {before} rows that it had leave the published datasets. Put the file back "
+                "and run again to have them back, free of charge"
+            )
         context.log.warning(message)
         told |= warning(message)
     for dataset, count in zip((NAMES, REJECTED_NAMES), rows, strict=True):

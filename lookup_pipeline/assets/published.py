@@ -53,7 +53,9 @@ def published_datasets(
     counts = PartitionCounts(lookup_date, publication.states, publication.credits)
     # A lookup ends after its run, so what it cost is told by the publication that shows it.
     told = state_metadata(counts, publication.new_credits)
-    told |= {f"failed_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())}
+    told |= {
+        f"failure_kind_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())
+    }
     for dataset in PUBLISHED:
         rows = publication.accounting.rows[dataset.name]
         yield MaterializeResult(

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lookup_pipeline import settings
+from lookup_pipeline.command_line.exclusive import held
 from lookup_pipeline.command_line.instance import open_instance, prepare_home
 from lookup_pipeline.sandbox.process import running_sandbox
 from lookup_pipeline.settings import PACKAGE, project_root
@@ -31,11 +32,20 @@ _TIMEOUT = 150
 
 
 def demo(console: Console) -> int:
-    """Run the sample partitions in a folder of their own, made afresh; the exit code of `run`."""
+    """Run the sample partitions in a folder of their own, made afresh; the exit code of `run`.
+
+    Raises:
+        NotStartedError: another demo is at work there.
+    """
     folder = project_root() / "data" / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
-    with running_sandbox(**_SANDBOX) as sandbox:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        held(folder, f"Another demo is at work in {folder}: let it end first."),
+        running_sandbox(**_SANDBOX) as sandbox,
+    ):
+        _empty(folder)
         configure(folder, sandbox.base_url, sandbox.api_key)
+        prepare_home(folder / "dagster")
         # After the configuration: the partitions' start is read when definitions load.
         from lookup_pipeline.command_line.run import run  # noqa: PLC0415
         from lookup_pipeline.definitions import defs  # noqa: PLC0415
@@ -48,6 +58,14 @@ def demo(console: Console) -> int:
             code = run(console, defs, instance, dates, _TIMEOUT)
         console.print(f"Credits charged by the simulated API: {len(sandbox.charges())}.")
     return code
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def configure(folder: Path, base_url: str, api_key: str) -> None:
@@ -63,7 +81,6 @@ def configure(folder: Path, base_url: str, api_key: str) -> None:
             settings.LEDGER_URL: f"sqlite:///{folder / 'ledger.db'}",
         }
     )
-    prepare_home(folder / "dagster")
 
 
 def sample_dates() -> list[str]:

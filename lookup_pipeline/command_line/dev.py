@@ -15,8 +15,10 @@ import sys
 from pathlib import Path
 
 from lookup_pipeline.command_line.demo import configure
+from lookup_pipeline.command_line.errors import NotStartedError
+from lookup_pipeline.command_line.exclusive import held
 from lookup_pipeline.command_line.instance import prepare_home
-from lookup_pipeline.command_line.shared_home import NotStartedError, held, simulation_in
+from lookup_pipeline.command_line.shared_home import simulation_in
 from lookup_pipeline.sandbox.process import running_sandbox
 from lookup_pipeline.settings import ConfigurationError, project_root
 from lookup_pipeline.simulation import PROCESS_VARIABLE

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lookup_pipeline.ledger import SETTLED, Ledger, State
+from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.settings import MIN_MATCH_RATE, number
 
@@ -17,6 +17,9 @@ from lookup_pipeline.settings import MIN_MATCH_RATE, number
 # partitions the pause grows with what a look takes, to no more than a twentieth of the time.
 _REFRESH = 0.5
 _REST = 20
+
+# Seconds between lines where nobody watches: enough to see in a log that it lives.
+_LOG_EVERY = 60.0
 
 _COLUMNS = {
     State.QUEUED: "queued",
@@ -32,51 +35,70 @@ _ALWAYS_SHOWN = frozenset({State.QUEUED, State.IN_FLIGHT, State.COMPLETE, State.
 
 @contextmanager
 def live_bar(console: Console, ledger: Ledger, lookup_dates: Sequence[str]) -> Iterator[None]:
-    """Show how these partitions stand, until the block ends; nothing where nobody watches."""
-    if not console.is_terminal:
-        yield
-        return
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
+    """Show how these partitions stand, until the block ends; in a log, a line a minute."""
     done = threading.Event()
-    with bar:
-        task = bar.add_task("reading", total=None)
 
-        def refresh() -> None:
-            while True:
-                began = time.monotonic()
-                with ledger.read() as connection:
-                    counts = count_partitions(connection, lookup_dates)
-                rows = {state: sum(each.states[state] for each in counts) for state in State}
-                total = sum(rows.values())
-                if total:
-                    bar.update(
-                        task,
-                        total=total,
-                        completed=sum(rows[state] for state in SETTLED),
-                        description="  ".join(
-                            f"{rows[state]} {name}"
-                            for state, name in _COLUMNS.items()
-                            if rows[state] or state in _ALWAYS_SHOWN
-                        ),
-                    )
-                if done.wait(max(_REFRESH, _REST * (time.monotonic() - began))):
-                    return
+    def watch(show: Callable[[PartitionCounts], None], pause: float) -> None:
+        while True:
+            began = time.monotonic()
+            with ledger.read() as connection:
+                counts = total(count_partitions(connection, lookup_dates))
+            if counts.rows:
+                show(counts)
+            if done.wait(max(pause, _REST * (time.monotonic() - began))):
+                return
 
-        watcher = threading.Thread(target=refresh, daemon=True)
+    with _bar(console) if console.is_terminal else _log(console) as (show, pause):
+        watcher = threading.Thread(target=watch, args=(show, pause), daemon=True)
         watcher.start()
         try:
             yield
         finally:
             done.set()
             watcher.join()
+
+
+_Display = tuple[Callable[[PartitionCounts], None], float]
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[_Display]:
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[settled]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("reading", total=None, settled="")
+
+        def show(counts: PartitionCounts) -> None:
+            settled = counts.rows - counts.pending
+            bar.update(
+                task,
+                total=counts.rows,
+                completed=settled,
+                settled=f"{settled}/{counts.rows}",
+                description=_in_words(counts),
+            )
+
+        yield show, _REFRESH
+
+
+@contextmanager
+def _log(console: Console) -> Iterator[_Display]:
+    yield lambda counts: console.print(_in_words(counts)), _LOG_EVERY
+
+
+def _in_words(counts: PartitionCounts) -> str:
+    return "  ".join(
+        f"{counts.states[state]} {name}"
+        for state, name in _COLUMNS.items()
+        if counts.states[state] or state in _ALWAYS_SHOWN
+    )
 
 
 def counts_table(counts: Sequence[PartitionCounts], title: str) -> Table:

@@ -20,6 +20,21 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OUR_NAMES = re.compile(r"^lookup_pipeline\.[\w.]+: ")
 
 
+class RunFailedError(WorkFailedError):
+    """A run failed; the message is its first error.
+
+    Attributes:
+        result: what it did before.
+        about_a_file: whether a file of the partition's own is at fault, and no other partition
+            would meet the same.
+    """
+
+    def __init__(self, text: str, result: ExecuteInProcessResult, *, about_a_file: bool) -> None:
+        super().__init__(text)
+        self.result = result
+        self.about_a_file = about_a_file
+
+
 @dataclass(frozen=True)
 class Runner:
     """Runs jobs for a partition, within a time.
@@ -43,7 +58,7 @@ class Runner:
         """Read, register, submit, publish.
 
         Raises:
-            WorkFailedError: the run failed.
+            RunFailedError: the run failed.
             KeyboardInterrupt: it was interrupted.
         """
         config = {"ops": {"lookups": {"config": {"max_seconds": self.seconds_left}}}}
@@ -70,9 +85,8 @@ class Runner:
             raise KeyboardInterrupt
         if not result.success:
             reason, about_a_file = _first_error(result)
-            raise WorkFailedError(
-                f"{job} of {lookup_date} failed: {reason}", about_a_file=about_a_file
-            )
+            text = f"{job} of {lookup_date} failed: {reason}"
+            raise RunFailedError(text, result, about_a_file=about_a_file)
         return result
 
 

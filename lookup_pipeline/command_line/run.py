@@ -4,6 +4,8 @@ The same assets, the same sensor and the same instance as the UI: a run started 
 there, and what is left over here is finished there.
 """
 
+import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from rich.console import Console
 
 from lookup_pipeline.command_line.display import counts_table, live_bar, remarks, total
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
-from lookup_pipeline.command_line.execution import Runner
+from lookup_pipeline.command_line.execution import RunFailedError, Runner
 from lookup_pipeline.command_line.follow import follow, queued_until
 from lookup_pipeline.datasets.columns import NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.ledger import Ledger, State
@@ -87,10 +89,9 @@ def run(
     ledger = LedgerResource().open()
     end_dead_runs(instance)
     with live_bar(console, ledger, lookup_dates):
-        told, failures = _enrich_all(runner, lookup_dates)
+        told, failures, may_send = _enrich_all(runner, lookup_dates)
         # Whatever failed: what is in flight is paid for, so it is followed and published.
-        sending = all(error.about_a_file for error in failures.values())
-        settled = follow(runner, ledger, lookup_dates, failures, sending=sending)
+        settled = follow(runner, ledger, lookup_dates, failures, sending=may_send)
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
     console.print(counts_table(counts, "Rows by state"))
@@ -105,45 +106,57 @@ def run(
     return ExitCode.SETTLED if settled else ExitCode.STILL_PENDING
 
 
-def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> tuple[list[str], Failures]:
-    """Read, register and submit date by date; what is worth telling, and what failed."""
+def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> tuple[list[str], Failures, bool]:
+    """Read, register and submit date by date.
+
+    Returns:
+        What is worth telling, what failed, and whether more may be sent.
+    """
     told: list[str] = []
     failures: Failures = {}
     for lookup_date in lookup_dates:
         try:
             told += _findings(runner.enrich(lookup_date), lookup_date)
-        except WorkFailedError as error:
+        except RunFailedError as error:
             failures[lookup_date] = error
+            told += _findings(error.result, lookup_date)
             if not error.about_a_file:
                 # The account, the ledger or the disk: the next date would meet the same.
-                break
-    return told, failures
+                return told, failures, False
+    return told, failures, True
 
 
 def _findings(result: ExecuteInProcessResult, lookup_date: str) -> list[str]:
-    """What reading a date's files found that a person should know."""
+    """What reading a date's files found that a person should know, if it came so far."""
     said = {
         event.asset_key.to_user_string(): event.materialization.metadata
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
     found = []
-    if "warning" in said[NAMES.name]:
-        found.append(f"Warning: {str(said[NAMES.name]['warning'].value).strip('*')}.")
-    rejected = said[REJECTED_NAMES.name]["dagster/partition_row_count"].value
-    if rejected:
-        found.append(f"Rejected of {lookup_date}: {rejected} (rejected_names says why).")
+    if warning := said.get(NAMES.name, {}).get("warning"):
+        found.append(f"Warning: {str(warning.value).strip('*')}.")
+    rejected = said.get(REJECTED_NAMES.name, {}).get("dagster/partition_row_count")
+    if rejected and rejected.value:
+        found.append(f"Rejected of {lookup_date}: {rejected.value} (rejected_names says why).")
     return found
 
 
 def where_to_look() -> str:
     """Where the Parquet is, and one line that reads it."""
     folder = Folders().output.location(PROFILES)
+    sql = "FROM read_parquet('{}/*/*.parquet')".format(folder.replace("'", "''"))
+    python = f"import pandas; print(pandas.read_parquet({folder!r}))"
     return (
         f"Profiles: {folder} (failed_lookups, rejected_names and the others lie beside it).\n"
-        f"Read them:  duckdb -c \"FROM read_parquet('{folder}/*/*.parquet')\"\n"
-        f"        or  {_python()} -c \"import pandas; print(pandas.read_parquet('{folder}'))\""
+        f"Read them:  duckdb -c {_quoted(sql)}\n"
+        f"        or  {shlex.quote(_python())} -c {_quoted(python)}"
     )
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, for a shell: single ones are what SQL and Python use inside."""
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", text) + '"'
 
 
 def _python() -> str:

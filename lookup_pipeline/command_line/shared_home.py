@@ -4,8 +4,6 @@ A daemon goes on with whatever it finds on in its home: what was launched in the
 spend credits, and what waits for the real API would be answered with invented people.
 """
 
-import fcntl
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +24,8 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 
+from lookup_pipeline.command_line.errors import NotStartedError
+from lookup_pipeline.command_line.exclusive import held
 from lookup_pipeline.command_line.instance import open_instance
 from lookup_pipeline.datasets.columns import DATASETS
 from lookup_pipeline.simulation import MARK, PROCESS_VARIABLE
@@ -45,10 +45,6 @@ _OPEN_BACKFILLS = [
 ]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class NotStartedError(Exception):
-    """The simulation can't start; the message says why, and the cure."""
 
 
 @dataclass(frozen=True)
@@ -192,24 +188,6 @@ def simulation_in(home: Path, say: Callable[[str], None]) -> Iterator[None]:
                 _kill_processes(home)
                 with open_instance() as instance:
                     _clean_up(instance, mark, say)
-
-
-@contextmanager
-def held(folder: Path, otherwise: str) -> Iterator[None]:
-    """Keep other processes that ask for it out of a folder, to the end of the block or of ours.
-
-    Raises:
-        NotStartedError: with the words of `otherwise`, when another process holds it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotStartedError(otherwise) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -30,7 +30,10 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         # Straight to the stream: the console would wrap long lines.
         console.file.write(_as_json(counts, account, trouble) + "\n")
         return
-    console.print(counts_table(counts, "Rows by state"))
+    if counts:
+        console.print(counts_table(counts, "Rows by state"))
+    else:
+        console.print("Nothing is registered yet.")
     for each in remarks(total(counts)):
         console.print(each, soft_wrap=True)
     if account is None:

@@ -75,6 +75,13 @@ class DatasetFolder:
         """Whether the partition has a file."""
         return self.path(dataset, lookup_date).exists()
 
+    def rows(self, dataset: Dataset, lookup_date: str) -> int:
+        """How many rows one partition has; 0 without a file."""
+        if not self.exists(dataset, lookup_date):
+            return 0
+        with self.path(dataset, lookup_date).open("rb") as file:
+            return int(pq.read_metadata(file).num_rows)
+
     def read(self, dataset: Dataset, lookup_date: str, columns: list[str]) -> pa.Table:
         """Some columns of one partition, whole."""
         with self.path(dataset, lookup_date).open("rb") as file:

@@ -133,6 +133,9 @@ def from_response(
     )
 
 
+_WAY = "check the network and ROCKETREACH_BASE_URL"
+
+
 def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> RocketReachError:
     """The error that a failed request stands for: what matters is whether it may have left.
 
@@ -148,12 +151,12 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> R
         )
     if isinstance(error, httpx.ConnectError):
         return RocketReachError(
-            ErrorClass.NOT_PROCESSED, f"no connection to the API ({error})", address=address
+            ErrorClass.NOT_PROCESSED, f"no connection to the API ({error}): {_WAY}", address=address
         )
     if isinstance(error, _NEVER_SENT):
         # Its text is left out: it may quote a header, and a header holds the key.
         return RocketReachError(
-            ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind})", address=address
+            ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind}): {_WAY}", address=address
         )
     return RocketReachError(
         ErrorClass.AMBIGUOUS,

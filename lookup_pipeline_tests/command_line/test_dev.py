@@ -12,7 +12,8 @@ from unittest import mock
 import pytest
 
 from lookup_pipeline.command_line import dev as command
-from lookup_pipeline.command_line.shared_home import NotStartedError, held
+from lookup_pipeline.command_line.errors import NotStartedError
+from lookup_pipeline.command_line.exclusive import held
 from lookup_pipeline.simulation import PROCESS_VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -2,7 +2,9 @@
 
 import pytest
 
+from lookup_pipeline.command_line.exclusive import held
 from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline.settings import PACKAGE
 from lookup_pipeline_tests.command_line.workplace import DAY, Command, Workplace, told
 
 PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(4)]
@@ -17,9 +19,10 @@ def assert_one_message(done: Command) -> None:
 def test_no_key_is_said_with_the_variable_and_the_sandbox_and_status_still_shows_partitions(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:
-    workplace.write_csv(PEOPLE)
+    workplace.write_csv([*PEOPLE, ["Nobody At All", "", ""]])
     done = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY=" ")
     assert_one_message(done)
+    assert f"Rejected of {DAY}: 1 " in done.stdout
     assert "ROCKETREACH_API_KEY is not set" in done.stderr
     assert "lookup-pipeline sandbox" in done.stderr
     assert "4 rows stay queued" in done.stderr
@@ -90,6 +93,21 @@ def test_a_names_folder_that_is_not_there_is_said_once_for_all_dates(
     assert sandbox.requests().total == 0
 
 
+def test_nothing_registered_is_said_in_words(workplace: Workplace) -> None:
+    done = workplace.run("status")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nothing is registered yet.")
+
+
+def test_a_second_demo_leaves_the_first_alone(workplace: Workplace) -> None:
+    folder = PACKAGE.parent / "data" / "demo"
+    folder.mkdir(exist_ok=True)
+    with held(folder, "another test runs the demo"):
+        done = workplace.run("demo")
+    assert_one_message(done)
+    assert f"Another demo is at work in {folder}" in done.stderr
+
+
 def test_a_ledger_that_is_none_is_named_with_the_cure(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:
@@ -156,6 +174,7 @@ def test_what_is_no_date_and_no_time_is_bad_usage(
         (["run", "--date", DAY], "ROCKETREACH_LOOKUP_TYPE", "standart"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_NAMES_URL", "nonsense://names"),
         (["run", "--date", DAY], "LOOKUP_PIPELINE_OUTPUT_URL", "nonsense://output"),
+        (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "127.0.0.1:8787/api/v2"),
         (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1:port/api/v2"),
         (["run", "--date", DAY], "ROCKETREACH_BASE_URL", "http://127.0.0.1/api/v2/person"),
     ],

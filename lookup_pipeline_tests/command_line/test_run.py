@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+import duckdb
+
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import (
     DAY,
@@ -272,6 +274,22 @@ def test_what_is_due_of_another_date_is_no_trouble_of_a_settled_one(
     assert workplace.run("run", "--date", DAY).returncode == 0
     done = workplace.run("run", "--date", DAY, ROCKETREACH_API_KEY="")
     assert done.returncode == 0, told(done)
+
+
+def test_the_lines_that_read_the_files_can_be_copied_whatever_the_folder_is_called(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv(PEOPLE)
+    folder = workplace.root / 'it\'s $HOME "here"'
+    done = workplace.run("run", "--date", DAY, LOOKUP_PIPELINE_OUTPUT_URL=str(folder))
+    assert done.returncode == 0, told(done)
+    pandas_line = done.stdout.partition("        or  ")[2].splitlines()[0]
+    shown = subprocess.run(["sh", "-c", pandas_line], capture_output=True, text=True, check=True)
+    assert "[6 rows x" in shown.stdout
+    duckdb_line = done.stdout.partition("Read them:  duckdb -c ")[2].splitlines()[0]
+    sql = subprocess.check_output(["sh", "-c", f"printf %s {duckdb_line}"], text=True)
+    assert len(duckdb.execute(sql).fetchall()) == 6
 
 
 def test_rows_nobody_can_vouch_for_are_told(workplace: Workplace, sandbox: RunningSandbox) -> None:

@@ -25,12 +25,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 
 from lookup_pipeline.command_line import shared_home
+from lookup_pipeline.command_line.errors import NotStartedError
 from lookup_pipeline.command_line.instance import open_instance, prepare_home
-from lookup_pipeline.command_line.shared_home import (
-    NotStartedError,
-    find_leftovers,
-    simulation_in,
-)
+from lookup_pipeline.command_line.shared_home import find_leftovers, simulation_in
 from lookup_pipeline.settings import ConfigurationError
 from lookup_pipeline.simulation import MARK, PROCESS_VARIABLE, refuse_leftover
 

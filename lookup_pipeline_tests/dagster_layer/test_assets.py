@@ -82,6 +82,22 @@ def test_one_run_reads_registers_submits_and_publishes(project: Project) -> None
     }
 
 
+def test_a_file_that_is_gone_is_a_warning_that_says_what_leaves_and_how_to_have_it_back(
+    project: Project,
+) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    (project.folder / "names" / f"{DATE}.csv").unlink()
+    gone = project.run()
+    assert "the 2 rows that it had leave" in str(metadata(gone, "names")["warning"])
+    assert metadata(gone, "profiles")["dagster/partition_row_count"] == 0
+    assert "rows that it had" not in str(metadata(project.run(), "names")["warning"])
+    project.write(CSV)
+    assert metadata(project.run(), "profiles")["dagster/partition_row_count"] == 2
+    assert len(project.sandbox.charges()) == 2
+
+
 def test_a_run_that_a_killed_simulation_left_behind_sends_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
