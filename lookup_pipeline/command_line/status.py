@@ -58,7 +58,8 @@ def _wait_for_leave(ledger: Ledger, per_second: float) -> None:
     while True:
         with ledger.write() as connection:
             permits = limits.take(connection, "account", 1, per_second, utc_now())
-        if permits.granted:
+        if permits.slots:
+            limits.sleep_until(permits.slots[0], utc_now())
             return
         time.sleep(permits.wait.total_seconds())
 

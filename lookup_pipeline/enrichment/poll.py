@@ -106,7 +106,8 @@ def poll(
     report, failures = PollReport(), 0
     while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
         permits, due = _claim(ledger, requests_per_second, clock())
-        if permits.granted and due:
+        if permits.slots and due:
+            limits.sleep_until(permits.slots[0], clock())
             try:
                 statuses = client.check_status(sorted({lookup.profile_id for lookup in due}))
             except RocketReachError as error:
@@ -120,7 +121,7 @@ def poll(
             else:
                 failures = 0
                 report = _answered(report, _record(ledger, due, statuses, clock(), deadline))
-        elif permits.granted or permits.blocked or permits.wait.total_seconds() > left:
+        elif permits.slots or permits.blocked or permits.wait.total_seconds() > left:
             break
         else:
             time.sleep(permits.wait.total_seconds())
@@ -138,9 +139,9 @@ def _claim(
         due_at = next_due_at(connection)
         if due_at is None or due_at > now:
             # Nothing to ask takes no leave away from whoever has something to send.
-            return limits.Permits(1), []
+            return limits.Permits((now,)), []
         permits = limits.take(connection, OPERATION, 1, requests_per_second, now)
-        return permits, claim_due(connection, MAX_IDS, now) if permits.granted else []
+        return permits, claim_due(connection, MAX_IDS, now) if permits.slots else []
 
 
 def _record(

@@ -242,8 +242,8 @@ class _Submission:
         while True:
             self._collect(wait)
             claims, pause = self._turn()
-            for each in claims:
-                self._workers.submit(self._send, each)
+            for each, slot in claims:
+                self._workers.submit(self._send, each, slot)
                 self._in_air += 1
             if pause is None and not self._in_air:
                 return
@@ -275,8 +275,9 @@ class _Submission:
         if silent and self._unanswered is not None:
             raise SubmissionStoppedError("The API answers nobody", self._unanswered, self.report)
 
-    def _send(self, each: Claim) -> None:
+    def _send(self, each: Claim, slot: datetime) -> None:
         result: LookupAnswer | RocketReachError
+        limits.sleep_until(slot, self._clock())
         try:
             parameters = msgspec.json.decode(each.parameters)
             result = self._client.lookup(parameters, self._policy.lookup_type)
@@ -304,8 +305,8 @@ class _Submission:
         now = self._clock()
         self._unrecorded += [self._answer(each, result, now) for each, result in finished]
 
-    def _turn(self) -> tuple[list[Claim], timedelta | None]:
-        """One transaction; what to send now, and when to look again.
+    def _turn(self) -> tuple[list[tuple[Claim, datetime]], timedelta | None]:
+        """One transaction; what to send, at which moment, and when to look again.
 
         The pause is None where only an answer can bring news: every worker is busy, or nothing is
         left to send.
@@ -320,7 +321,9 @@ class _Submission:
         self._silent_until = None
         return claims, pause
 
-    def _claim(self, connection: Connection, now: datetime) -> tuple[list[Claim], timedelta | None]:
+    def _claim(
+        self, connection: Connection, now: datetime
+    ) -> tuple[list[tuple[Claim, datetime]], timedelta | None]:
         ended = self._stopped_by is not None or self.report.waits_until is not None
         if ended or not self._may_claim:
             return [], None
@@ -336,12 +339,13 @@ class _Submission:
             return [], self._until(ready_at, now)
         free = min(WORKERS - self._in_air, len(self._ids))
         permits = limits.take(connection, OPERATION, free, self._policy.requests_per_second, now)
-        if not permits.granted:
+        if not permits.slots:
             return [], self._until(now + permits.wait, now) if free else None
-        wanted = [self._ids.popleft() for _ in range(permits.granted)]
+        wanted = [self._ids.popleft() for _ in permits.slots]
         claims = claim(connection, wanted, self._owner, now)
         all_busy = self._in_air + len(claims) >= WORKERS
-        return claims, None if all_busy else timedelta(0)
+        # Where another process was faster there are fewer claims: the later slots go to waste.
+        return list(zip(claims, permits.slots, strict=False)), None if all_busy else timedelta(0)
 
     def _until(self, at: datetime, now: datetime) -> timedelta | None:
         """How long to pause for what may go out `at`; gives the run up where that is too long."""

@@ -1,10 +1,12 @@
-"""One limiter for all processes: when the next request may leave.
+"""One limiter for all processes: when each request may leave.
 
-The rate is kept by spacing requests evenly (the generic cell rate algorithm: one timestamp holds
-the whole state). Silence that the provider asked for with Retry-After is kept per operation.
+The rate is kept by spacing requests evenly: one timestamp, that of the next free slot, is the whole
+state. Slots are given out a moment before they come, so that none is lost while a process wakes up.
+Silence that the provider asked for with Retry-After is kept per operation.
 """
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -14,9 +16,13 @@ from lookup_pipeline.ledger.tables import limits
 
 ALL = "all"
 
-# Unused time may be caught up by this many requests: without it, a process that wakes a moment
-# late loses that moment for good; with more, the provider would see a burst.
-SLACK = 2
+# So long before its time a slot may be taken: longer than a process needs to wake up and to commit,
+# and short, since whoever asks for silence meanwhile is heard by the next ones only.
+AHEAD = timedelta(milliseconds=250)
+
+# Slots lie so much further apart than the rate asks for: requests arrive some milliseconds late,
+# and eleven that left within a second and 20 ms must not arrive within one.
+_MARGIN = 1.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,12 @@ class Permits:
     """Leave to send.
 
     Attributes:
-        granted: how many requests may leave now.
-        wait: how long to wait for the next one, when none may.
+        slots: when each request may leave: now, or in a moment.
+        wait: how long to wait before asking again, when there is none.
         blocked: whether the provider asked for the silence.
     """
 
-    granted: int
+    slots: tuple[datetime, ...] = field(default=())
     wait: timedelta = timedelta(0)
     blocked: bool = False
 
@@ -55,19 +61,22 @@ def take(
     """
     blocked = blocked_until(connection, operation)
     if blocked is not None and blocked > now:
-        return Permits(0, blocked - now, blocked=True)
+        return Permits(wait=blocked - now, blocked=True)
     if per_second <= 0 or wanted <= 0:
-        return Permits(max(wanted, 0))
-    # Rounded up: a microsecond less for each would let one request too many into a second.
-    interval = timedelta(microseconds=ceil(1_000_000 / per_second))
+        return Permits((now,) * wanted)
+    interval = timedelta(microseconds=ceil(_MARGIN * 1_000_000 / per_second))
     next_at: datetime | None = connection.scalar(_NEXT_AT)
-    earliest = now - SLACK * interval
-    start = earliest if next_at is None else max(next_at, earliest)
-    if start > now:
-        return Permits(0, start - now)
-    granted = min(wanted, 1 + int((now - start) / interval))
+    start = now if next_at is None else max(next_at, now)
+    if start - now > AHEAD:
+        return Permits(wait=start - now - AHEAD)
+    granted = min(wanted, 1 + (now + AHEAD - start) // interval)
     _set(connection, ALL, next_at=start + granted * interval)
-    return Permits(granted)
+    return Permits(tuple(start + place * interval for place in range(granted)))
+
+
+def sleep_until(slot: datetime, now: datetime) -> None:
+    """Wait for a slot that was taken: no longer than it can be ahead."""
+    time.sleep(min(max(slot - now, timedelta(0)), AHEAD).total_seconds())
 
 
 def block(connection: Connection, operation: str, until: datetime) -> None:

@@ -1,7 +1,7 @@
 """The calls. One request each, never retried here: whoever calls decides on the error's class."""
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -57,12 +57,13 @@ def is_http_url(url: str) -> bool:
 
 
 class RocketReachClient:
-    """The API, for use from several threads: each gets a connection of its own.
+    """The API, for use from several threads: as many connections as requests at once.
 
-    httpx searches its pool for every request and slows down as the pool grows, so one transport a
-    thread, with a single connection, is both the fastest and the simplest arrangement. Its client
-    on top would add redirects, cookies and authentication, none of which this API has, and a
-    third more work for each lookup.
+    httpx searches its pool for every request and slows down as the pool grows, so every transport
+    here has a single connection, and serves one request at a time. The one used last is used next:
+    few stay warm rather than all go cold, and a cold one makes its request late. httpx's client on
+    top would add redirects, cookies and authentication, none of which this API has, and a third
+    more work for each lookup.
 
     Raises:
         RocketReachError: the key can't be one.
@@ -97,9 +98,12 @@ class RocketReachClient:
         self._clock = clock
         # Loading the certificates takes longer than a request: once for all threads.
         self._tls = httpx.create_ssl_context()
-        self._local = threading.local()
-        self._transports: list[httpx.HTTPTransport] = []
-        self._lock = threading.Lock()
+        # Taken and put back at the end, each in one step: no lock is needed.
+        self._idle: list[httpx.HTTPTransport] = []
+        # The first one loads what takes longer than a request may be late. An address that is none
+        # is told by the request.
+        with suppress(httpx.InvalidURL):
+            self._idle.append(self._new_transport())
 
     def __enter__(self) -> Self:
         return self
@@ -113,11 +117,9 @@ class RocketReachClient:
         self.close()
 
     def close(self) -> None:
-        """Close every thread's connection."""
-        with self._lock:
-            for transport in self._transports:
-                transport.close()
-            self._transports.clear()
+        """Close every connection; no request may be under way."""
+        while self._idle:
+            self._idle.pop().close()
 
     def account(self) -> Account:
         """What the account may still spend; free of charge.
@@ -167,8 +169,9 @@ class RocketReachClient:
                 headers=self._headers,
                 extensions={"timeout": timeout.as_dict()},
             )
-            response = self._transport().handle_request(request)
-            response.read()
+            with self._transport() as transport:
+                response = transport.handle_request(request)
+                response.read()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The cause is left out on purpose: its text holds the URL, and that the person.
             raise from_transport(error, self._address) from None
@@ -180,18 +183,23 @@ class RocketReachClient:
         except (msgspec.DecodeError, RecursionError) as error:
             raise from_undecodable(response, error) from None
 
-    def _transport(self) -> httpx.HTTPTransport:
-        transport: httpx.HTTPTransport | None = getattr(self._local, "transport", None)
-        if transport is None:
-            transport = httpx.HTTPTransport(
-                verify=self._tls,
-                proxy=_proxy(self._base_url),
-                limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            )
-            self._local.transport = transport
-            with self._lock:
-                self._transports.append(transport)
-        return transport
+    @contextmanager
+    def _transport(self) -> Iterator[httpx.HTTPTransport]:
+        try:
+            transport = self._idle.pop()
+        except IndexError:
+            transport = self._new_transport()
+        try:
+            yield transport
+        finally:
+            self._idle.append(transport)
+
+    def _new_transport(self) -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(
+            verify=self._tls,
+            proxy=_proxy(self._base_url),
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
+        )
 
 
 def _proxy(url: str) -> str | None:

@@ -253,8 +253,8 @@ def test_a_key_that_is_revoked_midway_leaves_nothing_unpublished_that_was_paid_f
     workplace.write_csv([["Grace Hopper", "Univac", ""]])
     assert workplace.run("run", "--date", DAY, "--timeout", "1").returncode == 3
     # Published a moment ago, so the sensor alone would leave it for some minutes.
-    sandbox.change(complete_after_polls=0, latency_seconds=0.2)
-    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(120)]
+    sandbox.change(complete_after_polls=0, latency_seconds=0.3)
+    everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(400)]
     workplace.write_csv([["Grace Hopper", "Univac", ""], *everybody])
     with once(lambda: len(sandbox.lookups()) > 20, lambda: sandbox.change(account_state="revoked")):
         done = workplace.run("run", "--date", DAY)

@@ -75,9 +75,9 @@ def test_a_short_window_is_waited_out_within_the_run(
 def test_two_submitters_on_one_ledger_keep_one_rate(
     tmp_path: Path, pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:
-    rate = 20
-    # What the limiter may catch up, and a moment's jitter on the way.
-    sandbox.change(requests_per_second=rate + 5)
+    rate = 10
+    # One more: on a busy machine a request that left in time may arrive late, beside the next ones.
+    sandbox.change(requests_per_second=rate + 1)
     pipeline.register(people(30), DAY)
     pipeline.register(people(30, family="Lovelace"), NEXT_DAY)
     begun = time.monotonic()
@@ -92,13 +92,13 @@ def test_two_submitters_on_one_ledger_keep_one_rate(
         assert [report.result().accepted for report in reports] == [30, 30]
     took = time.monotonic() - begun
     assert sandbox.requests().violations == 0
-    assert took >= (60 - 5) / rate
+    assert took >= 59 / rate
     times = [lookup.at for lookup in sandbox.lookups()]
     busiest = max(
         sum(first <= time_ < first + 1 for time_ in times[place:])
         for place, first in enumerate(times)
     )
-    assert busiest <= rate + 5
+    assert busiest <= rate + 1
     assert all(earlier <= later for earlier, later in pairwise(times))
 
 

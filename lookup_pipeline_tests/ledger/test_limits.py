@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.limits import ALL, SLACK, Permits, block, blocked_until, take
+from lookup_pipeline.ledger.limits import AHEAD, ALL, Permits, block, blocked_until, take
 from lookup_pipeline_tests.ledger.helpers import SECOND, T0, fresh_ledger
+
+# Between two requests at ten a second, the margin included.
+INTERVAL = timedelta(milliseconds=102)
 
 
 def take_once(
@@ -38,109 +41,119 @@ _GAPS = st.one_of(
     st.integers(1, 40),
     st.lists(st.tuples(_GAPS, st.integers(1, 40), st.booleans()), max_size=40),
 )
-def test_no_window_of_a_second_gets_more_than_the_rate_and_the_slack(
+def test_no_window_of_a_second_gets_more_than_the_rate(
     rate: int, turns: list[tuple[int, int, bool]]
 ) -> None:
-    granted: list[datetime] = []
+    slots: list[datetime] = []
     now = T0
     with fresh_ledger() as ledger, ledger.write() as connection:
         for gap, wanted, waits in turns:
             now += timedelta(microseconds=gap)
             operation = "lookup" if wanted % 2 else "checkStatus"
             permits = take(connection, operation, wanted, rate, now)
-            if not permits.granted and waits:
+            if not permits.slots and waits:
                 # What submission does: come back when the limiter says.
                 now += permits.wait
                 permits = take(connection, operation, wanted, rate, now)
-                assert permits.granted >= 1
-            granted += [now] * permits.granted
-    for start in set(granted):
-        inside = sum(start <= each < start + SECOND for each in granted)
-        assert inside <= rate + SLACK
+                assert len(permits.slots) >= 1
+            assert all(now <= slot <= now + AHEAD for slot in permits.slots)
+            slots += permits.slots
+    for start in slots:
+        assert sum(start <= each < start + SECOND for each in slots) <= rate
 
 
-@pytest.mark.parametrize("rate", [0.5, 3, 7, 9, 10, 11, 1_500_000])
-def test_a_steady_sender_never_passes_the_rate_and_the_slack(ledger: Ledger, rate: float) -> None:
+@pytest.mark.parametrize("rate", [0.5, 3, 7, 9, 10, 11, 1000])
+def test_whoever_asks_all_the_time_gets_all_but_a_fiftieth_of_the_rate(
+    ledger: Ledger, rate: float
+) -> None:
     """Rates whose interval is no whole number of microseconds included."""
-    now, sent = T0, Counter[datetime]()
+    now, slots = T0, Counter[datetime]()
     with ledger.write() as connection:
-        for _ in range(60):
+        while now < T0 + 60 * SECOND and slots.total() < 2000:
             permits = take(connection, "lookup", 100, rate, now)
-            sent[now] += permits.granted
-            now += permits.wait
-    for start in sent:
-        inside = sum(count for at, count in sent.items() if start <= at < start + SECOND)
-        assert inside <= math.ceil(rate) + SLACK
+            slots.update(permits.slots)
+            now += max(permits.wait, timedelta(microseconds=1))
+    assert set(slots.values()) == {1}
+    took = max(slots) - T0
+    assert (len(slots) - 1) / took.total_seconds() >= 0.97 * rate
+    for start in slots:
+        assert sum(start <= each < start + SECOND for each in slots) <= math.ceil(rate)
+
+
+def test_a_process_that_wakes_late_loses_no_slot(ledger: Ledger) -> None:
+    first = take_once(ledger, T0, wanted=100).slots
+    assert first == (T0, T0 + INTERVAL, T0 + 2 * INTERVAL)
+    late = T0 + INTERVAL
+    assert take_once(ledger, late, wanted=100).slots == (T0 + 3 * INTERVAL,)
+
+
+def test_slots_are_given_out_a_moment_ahead_and_no_earlier(ledger: Ledger) -> None:
+    take_once(ledger, T0, wanted=100)
+    permits = take_once(ledger, T0)
+    assert permits == Permits(wait=3 * INTERVAL - AHEAD)
+    assert take_once(ledger, T0 + permits.wait).slots == (T0 + 3 * INTERVAL,)
+
+
+def test_unused_time_is_not_caught_up(ledger: Ledger) -> None:
+    take_once(ledger, T0)
+    later = T0 + 3600 * SECOND
+    assert take_once(ledger, later, wanted=100).slots[0] == later
 
 
 @pytest.mark.parametrize("rate", [1_500_000, 1e7])
 def test_a_rate_beyond_what_a_clock_tells_apart_still_grants(ledger: Ledger, rate: float) -> None:
-    assert take_once(ledger, T0, wanted=5, rate=rate).granted >= 1
-    assert take_once(ledger, T0 + SECOND, wanted=5, rate=rate).granted >= 1
-
-
-def test_requests_are_spaced_evenly_after_the_slack(ledger: Ledger) -> None:
-    assert take_once(ledger, T0, wanted=100) == Permits(1 + SLACK)
-    assert take_once(ledger, T0) == Permits(0, timedelta(milliseconds=100))
-    later = T0 + timedelta(milliseconds=100)
-    assert take_once(ledger, later, wanted=100) == Permits(1)
-
-
-def test_unused_time_is_caught_up_by_no_more_than_the_slack(ledger: Ledger) -> None:
-    take_once(ledger, T0)
-    assert take_once(ledger, T0 + 3600 * SECOND, wanted=100).granted == 1 + SLACK
+    assert take_once(ledger, T0, wanted=5, rate=rate).slots
+    assert take_once(ledger, T0 + SECOND, wanted=5, rate=rate).slots
 
 
 def test_no_more_is_granted_than_wanted(ledger: Ledger) -> None:
-    assert take_once(ledger, T0, wanted=2) == Permits(2)
-    assert take_once(ledger, T0, wanted=2) == Permits(1)
+    assert take_once(ledger, T0, wanted=2).slots == (T0, T0 + INTERVAL)
 
 
 def test_wanting_nothing_uses_nothing(ledger: Ledger) -> None:
-    assert take_once(ledger, T0, wanted=0) == Permits(0)
-    assert take_once(ledger, T0, wanted=100) == Permits(1 + SLACK)
+    assert take_once(ledger, T0, wanted=0) == Permits()
+    assert take_once(ledger, T0, wanted=100).slots[0] == T0
 
 
 def test_all_operations_share_one_rate(ledger: Ledger) -> None:
-    take_once(ledger, T0, wanted=100)
-    assert take_once(ledger, T0, operation="checkStatus").granted == 0
+    take_once(ledger, T0, wanted=2)
+    assert take_once(ledger, T0, operation="checkStatus").slots == (T0 + 2 * INTERVAL,)
 
 
 def test_rate_zero_lifts_the_ceiling(ledger: Ledger) -> None:
-    assert take_once(ledger, T0, wanted=1000, rate=0) == Permits(1000)
-    assert take_once(ledger, T0, wanted=1000, rate=0) == Permits(1000)
+    assert take_once(ledger, T0, wanted=1000, rate=0) == Permits((T0,) * 1000)
+    assert take_once(ledger, T0, wanted=1000, rate=0) == Permits((T0,) * 1000)
 
 
 def test_rate_zero_does_not_lift_the_providers_silence(ledger: Ledger) -> None:
     block_until(ledger, "lookup", T0 + 30 * SECOND)
-    assert take_once(ledger, T0, rate=0) == Permits(0, 30 * SECOND, blocked=True)
+    assert take_once(ledger, T0, rate=0) == Permits(wait=30 * SECOND, blocked=True)
 
 
 def test_silence_is_kept_for_its_operation_only_and_ends(ledger: Ledger) -> None:
     block_until(ledger, "lookup", T0 + 30 * SECOND)
-    assert take_once(ledger, T0 + SECOND) == Permits(0, 29 * SECOND, blocked=True)
-    assert take_once(ledger, T0 + SECOND, operation="checkStatus").granted == 1
-    assert take_once(ledger, T0 + 30 * SECOND).granted == 1
+    assert take_once(ledger, T0 + SECOND) == Permits(wait=29 * SECOND, blocked=True)
+    assert take_once(ledger, T0 + SECOND, operation="checkStatus").slots
+    assert take_once(ledger, T0 + 30 * SECOND).slots
 
 
 def test_a_refused_request_uses_nothing_of_the_rate(ledger: Ledger) -> None:
     block_until(ledger, "lookup", T0 + SECOND)
     take_once(ledger, T0, wanted=100)
-    assert take_once(ledger, T0, wanted=100, operation="checkStatus").granted == 1 + SLACK
+    assert take_once(ledger, T0, wanted=100, operation="checkStatus").slots[0] == T0
 
 
 def test_silence_about_everything_is_kept_by_every_operation(ledger: Ledger) -> None:
     block_until(ledger, ALL, T0 + 30 * SECOND)
     for operation in ("lookup", "checkStatus"):
-        assert take_once(ledger, T0, operation=operation) == Permits(0, 30 * SECOND, blocked=True)
+        assert take_once(ledger, T0, operation=operation) == Permits(wait=30 * SECOND, blocked=True)
 
 
 def test_silence_about_everything_and_the_rate_do_not_disturb_each_other(ledger: Ledger) -> None:
     take_once(ledger, T0, wanted=100)
     block_until(ledger, ALL, T0 + timedelta(milliseconds=50))
-    assert take_once(ledger, T0 + timedelta(milliseconds=60)) == Permits(
-        0, timedelta(milliseconds=40)
-    )
+    later = T0 + timedelta(milliseconds=60)
+    assert take_once(ledger, later).slots == (T0 + 3 * INTERVAL,)
 
 
 @settings(deadline=None, database=None, max_examples=30)

@@ -158,24 +158,33 @@ def test_the_account_holds_numbers_inf_and_nothing() -> None:
     assert (month.limit, month.used, month.remaining) == (None, None, None)
 
 
-def test_every_thread_keeps_one_connection_of_its_own() -> None:
+def test_there_are_as_many_connections_as_requests_at_once_and_all_are_closed() -> None:
     together = threading.Barrier(4)
 
-    def five_lookups(client: RocketReachClient) -> None:
+    def answer(_request: Request) -> bytes:
         together.wait(10)
-        for _ in range(5):
-            client.lookup(QUERY, "standard")
-        together.wait(10)
+        return http(200, PROFILE)
 
-    with raw_server(http(200, PROFILE)) as server:
+    with raw_server(answer) as server:
         with RocketReachClient(server.base_url, KEY) as client, ThreadPoolExecutor(4) as threads:
-            list(threads.map(five_lookups, [client] * 4))
+            list(threads.map(lambda _: client.lookup(QUERY, "standard"), range(20)))
         assert len(server.requests) == 20
         assert server.connections == 4
         until = time.monotonic() + 5
         while server.closed_by_client < 4 and time.monotonic() < until:
             time.sleep(0.01)
         assert server.closed_by_client == 4, "leaving the client closes every connection"
+
+
+def test_requests_one_after_another_keep_one_connection_warm_whichever_thread_sends() -> None:
+    with (
+        raw_server(http(200, PROFILE)) as server,
+        RocketReachClient(server.base_url, KEY) as client,
+    ):
+        for _ in range(8):
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(client.lookup, QUERY, "standard").result()
+        assert (len(server.requests), server.connections) == (8, 1)
 
 
 def test_a_server_that_closes_each_connection_costs_a_connection_and_no_lookup() -> None:
