@@ -76,7 +76,9 @@ def take(
 
 def sleep_until(slot: datetime, now: datetime) -> None:
     """Wait for a slot that was taken: no longer than it can be ahead."""
-    time.sleep(min(max(slot - now, timedelta(0)), AHEAD).total_seconds())
+    # Not even for no time: that would hand the interpreter to another thread.
+    if slot > now:
+        time.sleep(min(slot - now, AHEAD).total_seconds())
 
 
 def block(connection: Connection, operation: str, until: datetime) -> None:
