@@ -63,10 +63,7 @@ def _plain_errors() -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
-@main.command()
-@click.option("--date", "first", type=_DATE, required=True, help="First (or only) partition.")
-@click.option("--to", "last", type=_DATE, help="Last partition, included.")
-@click.option(
+_timeout = click.option(
     "--timeout",
     type=click.FloatRange(min=0, max=LONGEST_RUN),
     # Long enough for the lookups of a few thousand rows, short enough for a nightly job.
@@ -75,6 +72,12 @@ def _plain_errors() -> Iterator[None]:
     callback=_finite,
     help="Seconds after which lookups still in flight are left for another time (exit code 3).",
 )
+
+
+@main.command()
+@click.option("--date", "first", type=_DATE, required=True, help="First (or only) partition.")
+@click.option("--to", "last", type=_DATE, help="Last partition, included.")
+@_timeout
 def run(first: datetime, last: datetime | None, timeout: float) -> None:
     """Enrich partitions, without a daemon: read, submit what is new, follow, publish.
 
@@ -102,6 +105,57 @@ def run(first: datetime, last: datetime | None, timeout: float) -> None:
         prepare_home()
         with open_instance() as instance:
             sys.exit(command.run(Console(), defs, instance, dates, timeout))
+
+
+@main.command()
+@click.option("--unconfirmed", is_flag=True, help="What may or may not have been processed.")
+@click.option("--failed", is_flag=True, help="What ended without a profile.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    help="With --failed: only this failure_kind, such as not_found; may be repeated.",
+)
+@click.option("--date", type=_DATE, help="One partition; by default all.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_timeout
+def resubmit(
+    kinds: tuple[str, ...],
+    date: datetime | None,
+    timeout: float,
+    *,
+    unconfirmed: bool,
+    failed: bool,
+    yes: bool,
+) -> None:
+    """Send lookups again that ended badly; says first how many credits that may cost.
+
+    Exit codes as of `run`.
+    """
+    if not (unconfirmed or failed) or (kinds and not failed):
+        raise click.UsageError("Give --unconfirmed, or --failed (with --kind), or both.")
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import resubmit as command  # noqa: PLC0415
+        from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
+            open_instance,
+            prepare_home,
+        )
+        from lookup_pipeline.definitions import defs  # noqa: PLC0415
+
+        try:
+            chosen = command.failure_kinds(kinds, failed=failed, unconfirmed=unconfirmed)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        prepare_home()
+        lookup_date = date.date().isoformat() if date else None
+        with open_instance() as instance:
+            code = command.resubmit(
+                Console(), defs, instance, chosen, lookup_date, timeout, confirmed=yes
+            )
+        sys.exit(code)
 
 
 @main.command()

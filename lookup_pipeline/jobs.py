@@ -2,7 +2,7 @@
 
 from dagster import AssetSelection, define_asset_job, in_process_executor
 
-from lookup_pipeline.datasets.columns import DATASETS
+from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS
 from lookup_pipeline.enrichment.publish import PUBLISHED
 
 enrichment_job = define_asset_job(
@@ -18,4 +18,13 @@ publish_job = define_asset_job(
     selection=AssetSelection.assets(*[dataset.name for dataset in PUBLISHED]),
     executor_def=in_process_executor,
     description="Publishes a date's datasets from the ledger. Spends nothing, sends nothing.",
+)
+
+resubmit_job = define_asset_job(
+    "resubmit_job",
+    selection=AssetSelection.assets(LOOKUPS.name, *[dataset.name for dataset in PUBLISHED]),
+    executor_def=in_process_executor,
+    config={"ops": {LOOKUPS.name: {"config": {"resubmit": ["unconfirmed"]}}}},
+    description="Sends a date's unconfirmed lookups (or others: see `resubmit` in the config) once "
+    "more, and publishes. Each may cost a credit, and may have cost one already.",
 )

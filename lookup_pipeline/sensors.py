@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
-from lookup_pipeline.jobs import enrichment_job, publish_job
+from lookup_pipeline.jobs import enrichment_job, publish_job, resubmit_job
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.polling import next_due_at
 from lookup_pipeline.ledger.publications import (
@@ -157,7 +157,7 @@ def _partitions_under_way(instance: DagsterInstance, now: datetime) -> set[str]:
     records = instance.get_run_records(
         RunsFilter(statuses=_UNDER_WAY, created_after=now - _RUN_COUNTS_FOR)
     )
-    ours = (enrichment_job.name, publish_job.name)
+    ours = (enrichment_job.name, publish_job.name, resubmit_job.name)
     return {
         record.dagster_run.tags["dagster/partition"]
         for record in records

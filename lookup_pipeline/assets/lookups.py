@@ -28,9 +28,11 @@ from lookup_pipeline.enrichment.submit import (
     SubmissionStoppedError,
     submit,
 )
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import FailureKind, Ledger, State
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
+from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
@@ -53,6 +55,12 @@ class SubmissionConfig(Config):
         le=LONGEST_RUN,
         description="No request leaves later than so many seconds after the run began; the rest "
         "stays queued.",
+    )
+    resubmit: list[str] = Field(
+        default=[],
+        description="Lookups of this partition that ended so are sent again, once: each may cost a "
+        "credit, and one that is unconfirmed or timed_out may have cost one already. Any of: "
+        f"{', '.join(FailureKind)}.",
     )
 
 
@@ -82,12 +90,14 @@ def lookups(
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new."
     )
+    resubmitted = _requeue(context, book, config.resubmit)
     report = _submit(context, book, rocketreach, config.max_seconds)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
     told: dict[str, Any] = {
         "new_lookups": registered.new_lookups,
+        "resubmitted": resubmitted,
         "submitted": report.accepted + report.unconfirmed,
         "put_back_into_queue": report.put_back,
     }
@@ -116,6 +126,30 @@ def lookups(
             **told,
         }
     )
+
+
+def _requeue(context: AssetExecutionContext, ledger: Ledger, wanted: list[str]) -> int:
+    """Put what the operator wants sent again into the queue.
+
+    A run that is repeated, by the daemon after its process died, does not ask anew: what its first
+    try left unconfirmed may have been paid for.
+    """
+    if not wanted:
+        return 0
+    try:
+        kinds = [FailureKind(kind) for kind in wanted]
+    except ValueError as error:
+        raise Failure(
+            f"`resubmit` in the run's config: {error}; it takes any of {', '.join(FailureKind)}.",
+            allow_retries=False,
+        ) from error
+    first = context.run.root_run_id or context.run.run_id
+    record = context.instance.get_run_record_by_id(first)
+    asked_at = record.create_timestamp if record else utc_now()
+    with ledger.write() as connection:
+        requeued = requeue(connection, context.partition_key, kinds, asked_at)
+    context.log.info(f"{requeued} lookups are sent again: {', '.join(kinds)}.")
+    return requeued
 
 
 def _submit(

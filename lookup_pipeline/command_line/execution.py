@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 
 from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.ledger import FailureKind
 from lookup_pipeline.processes import process_tags
 
 # Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed instead.
@@ -61,12 +62,25 @@ class Runner:
             RunFailedError: the run failed.
             KeyboardInterrupt: it was interrupted.
         """
-        config = {"ops": {"lookups": {"config": {"max_seconds": self.seconds_left}}}}
-        return self._execute("enrichment_job", lookup_date, config)
+        return self._execute("enrichment_job", lookup_date, self._config())
+
+    def submit(self, lookup_date: str, resubmit: Collection[FailureKind] = ()) -> None:
+        """Submit what is queued, reading no file; raises as `enrich` does.
+
+        Args:
+            lookup_date: partition key.
+            resubmit: the failures to send again.
+        """
+        self._execute("resubmit_job", lookup_date, self._config(resubmit))
 
     def publish(self, lookup_date: str) -> None:
         """Publish from the ledger; raises as `enrich` does."""
         self._execute("publish_job", lookup_date, {})
+
+    def _config(self, resubmit: Collection[FailureKind] = ()) -> dict[str, Any]:
+        kinds = [kind.value for kind in resubmit]
+        config = {"max_seconds": self.seconds_left, "resubmit": kinds}
+        return {"ops": {"lookups": {"config": config}}}
 
     def _execute(
         self, job: str, lookup_date: str, config: Mapping[str, Any]

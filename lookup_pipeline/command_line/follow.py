@@ -72,7 +72,7 @@ def follow(
             ready_at = queued_until(ledger, each.lookup_date)
             if ready_at is not None and ready_at <= utc_now():
                 try:
-                    runner.enrich(each.lookup_date)
+                    runner.submit(each.lookup_date)
                 except WorkFailedError as error:
                     failures.setdefault(each.lookup_date, error)
                     sending = False

@@ -8,7 +8,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -84,18 +85,50 @@ def run(
     Raises:
         WorkFailedError: a run failed; what was in flight has been followed all the same.
     """
+    return work(console, definitions, instance, lookup_dates, timeout, _enrich_all)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the first part of a command's work did.
+
+    Attributes:
+        told: what is worth telling.
+        failures: what failed.
+        may_send: whether it makes sense to send more.
+    """
+
+    told: Sequence[str]
+    failures: Failures
+    may_send: bool
+
+
+def work(
+    console: Console,
+    definitions: Definitions,
+    instance: DagsterInstance,
+    lookup_dates: Sequence[str],
+    timeout: float,
+    begin: Callable[[Runner, Sequence[str]], Begun],
+) -> ExitCode:
+    """Do what `begin` does, then follow the lookups of these partitions, and sum it up.
+
+    Raises:
+        WorkFailedError: a run failed; what was in flight has been followed all the same.
+    """
     check_numbers()
     runner = Runner(definitions, instance, time.monotonic() + timeout)
     ledger = LedgerResource().open()
     end_dead_runs(instance)
     with live_bar(console, ledger, lookup_dates):
-        told, failures, may_send = _enrich_all(runner, lookup_dates)
+        begun = begin(runner, lookup_dates)
+        failures = begun.failures
         # Whatever failed: what is in flight is paid for, so it is followed and published.
-        settled = follow(runner, ledger, lookup_dates, failures, sending=may_send)
+        settled = follow(runner, ledger, lookup_dates, failures, sending=begun.may_send)
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
     console.print(counts_table(counts, "Rows by state"))
-    for each in (*told, *remarks(total(counts))):
+    for each in (*begun.told, *remarks(total(counts))):
         console.print(each, soft_wrap=True)
     # Not wrapped: the lines are there to be copied.
     console.print(where_to_look(), soft_wrap=True)
@@ -106,12 +139,8 @@ def run(
     return ExitCode.SETTLED if settled else ExitCode.STILL_PENDING
 
 
-def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> tuple[list[str], Failures, bool]:
-    """Read, register and submit date by date.
-
-    Returns:
-        What is worth telling, what failed, and whether more may be sent.
-    """
+def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> Begun:
+    """Read, register and submit date by date."""
     told: list[str] = []
     failures: Failures = {}
     for lookup_date in lookup_dates:
@@ -122,8 +151,8 @@ def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> tuple[list[str],
             told += _findings(error.result, lookup_date)
             if not error.about_a_file:
                 # The account, the ledger or the disk: the next date would meet the same.
-                return told, failures, False
-    return told, failures, True
+                return Begun(told, failures, may_send=False)
+    return Begun(told, failures, may_send=True)
 
 
 def _findings(result: ExecuteInProcessResult, lookup_date: str) -> list[str]:

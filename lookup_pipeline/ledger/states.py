@@ -17,11 +17,14 @@ class State(StrEnum):
     FAILED = "failed"
     """Ended without a profile."""
     UNCONFIRMED = "unconfirmed"
-    """May or may not have reached the provider; never sent again on its own."""
+    """May or may not have reached the provider; never sent again but by an operator."""
 
 
 PENDING = frozenset({State.QUEUED, State.SUBMITTING, State.IN_FLIGHT})
 SETTLED = frozenset({State.COMPLETE, State.FAILED, State.UNCONFIRMED})
+
+# What an operator, and nobody else, may have sent again; see `resubmission`.
+RESUBMITTABLE = frozenset({State.FAILED, State.UNCONFIRMED})
 
 
 class FailureKind(StrEnum):

@@ -1,6 +1,6 @@
 """A project of its own for each test: folders, ledger, instance, and a simulated API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,28 @@ class Project:
         (self.folder / "names" / f"{date}.csv").write_text(text, encoding="utf-8")
 
     def run(
-        self, job: str = "enrichment_job", date: str = DATE, **resources: object
+        self,
+        job: str = "enrichment_job",
+        date: str = DATE,
+        config: Mapping[str, object] | None = None,
+        **resources: object,
     ) -> ExecuteInProcessResult:
+        """Run a job; `config` is that of `lookups`."""
         definitions = build_defs({**self.resources, **resources})
         return definitions.resolve_job_def(job).execute_in_process(
-            partition_key=date, instance=self.instance, raise_on_error=False
+            partition_key=date,
+            instance=self.instance,
+            raise_on_error=False,
+            run_config=None if config is None else {"ops": {"lookups": {"config": dict(config)}}},
         )
+
+
+def error_of(result: ExecuteInProcessResult, step: str) -> str:
+    failures = [event for event in result.all_events if event.is_step_failure]
+    assert [event.step_key for event in failures] == [step]
+    data = failures[0].step_failure_data
+    assert data.user_failure_data is not None
+    return str(data.user_failure_data.description)
 
 
 def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:

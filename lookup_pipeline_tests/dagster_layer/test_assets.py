@@ -15,21 +15,13 @@ from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import claim, queued_ids
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.settings import ConfigurationError
-from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, metadata
 
 CSV = """name,company,crm_id
 Marie Curie,University of Paris,c1
 Emmy Noether,Bryn Mawr College,c2
 Nobody At All,,c3
 """
-
-
-def error_of(result: ExecuteInProcessResult, step: str) -> str:
-    failures = [event for event in result.all_events if event.is_step_failure]
-    assert [event.step_key for event in failures] == [step]
-    data = failures[0].step_failure_data
-    assert data.user_failure_data is not None
-    return str(data.user_failure_data.description)
 
 
 def checks(result: ExecuteInProcessResult) -> dict[str, bool]:

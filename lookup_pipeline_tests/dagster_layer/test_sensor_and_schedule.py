@@ -105,7 +105,7 @@ def test_a_publication_is_asked_for_once_then_again_after_a_while_under_a_new_ke
     assert second.run_key != first.run_key
 
 
-@pytest.mark.parametrize("job", ["publish_job", "enrichment_job", "__ASSET_JOB"])
+@pytest.mark.parametrize("job", ["publish_job", "enrichment_job", "resubmit_job", "__ASSET_JOB"])
 def test_a_partition_that_a_run_works_on_is_left_alone(project: Project, job: str) -> None:
     project.write(CSV)
     project.run()

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from lookup_pipeline.ledger import SETTLED, State
 from lookup_pipeline.ledger.answers import Answer, record
-from lookup_pipeline.ledger.polling import POLL_LEASE, claim_due, expire_deadlines
+from lookup_pipeline.ledger.polling import LATE_POLL, POLL_LEASE, claim_due, expire_deadlines
 from lookup_pipeline.ledger.publications import (
     PartitionWithNews,
     begin_recording,
@@ -169,8 +169,11 @@ class AnyInterleaving(RuleBasedStateMachine):
         lookup_id = data.draw(st.sampled_from(sorted(self.seen.lookups)), label="lookup")
         self._record(self._answer(kind, lookup_id, "stranger", 0))
 
-    @precondition(lambda self: self._any_in(State.IN_FLIGHT))
-    @rule(limit=st.integers(1, 3), seconds=st.sampled_from([0, 20, POLL_LEASE.seconds]))
+    @precondition(lambda self: self._any_in(State.IN_FLIGHT) or self._any_in(State.FAILED))
+    @rule(
+        limit=st.integers(1, 3),
+        seconds=st.sampled_from([0, 20, POLL_LEASE.seconds, LATE_POLL.seconds]),
+    )
     def ask_about_what_is_due(self, limit: int, seconds: int) -> None:
         self.now += seconds * SECOND
         with self.ledger.write() as connection:
@@ -179,7 +182,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         times = []
         for each in due:
             before = self.seen.lookups[each.lookup_id]
-            assert before.state is State.IN_FLIGHT
+            assert before.state is State.IN_FLIGHT or before.failure_kind == "timed_out"
             assert each.profile_id == before.profile_id is not None
             assert before.next_poll_at is not None
             assert before.next_poll_at <= self.now
