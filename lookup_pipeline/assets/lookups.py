@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -12,6 +13,7 @@ from dagster import (
     MetadataValue,
     multi_asset,
 )
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 from pydantic import Field
 
 from lookup_pipeline.assets.specs import (
@@ -41,6 +43,9 @@ from lookup_pipeline.simulation import refuse_leftover
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
+
+ASKED_AT_TAG = "lookup_pipeline/asked_at"
+"""Says, on runs that a command makes of one word of its user, when that was given (ISO 8601)."""
 
 # Seconds between lines of progress in the run's log.
 _PROGRESS_EVERY = 5
@@ -129,10 +134,9 @@ def lookups(
 
 
 def _requeue(context: AssetExecutionContext, ledger: Ledger, wanted: list[str]) -> int:
-    """Put what the operator wants sent again into the queue.
+    """Put what the operator wants sent again into the queue: what had ended when it was asked for.
 
-    A run that is repeated, by the daemon after its process died, does not ask anew: what its first
-    try left unconfirmed may have been paid for.
+    One word is good for one request a lookup, whatever runs come of it.
     """
     if not wanted:
         return 0
@@ -143,13 +147,23 @@ def _requeue(context: AssetExecutionContext, ledger: Ledger, wanted: list[str]) 
             f"`resubmit` in the run's config: {error}; it takes any of {', '.join(FailureKind)}.",
             allow_retries=False,
         ) from error
-    first = context.run.root_run_id or context.run.run_id
-    record = context.instance.get_run_record_by_id(first)
-    asked_at = record.create_timestamp if record else utc_now()
     with ledger.write() as connection:
-        requeued = requeue(connection, context.partition_key, kinds, asked_at)
+        requeued = requeue(connection, context.partition_key, kinds, _asked_at(context))
     context.log.info(f"{requeued} lookups are sent again: {', '.join(kinds)}.")
     return requeued
+
+
+def _asked_at(context: AssetExecutionContext) -> datetime:
+    """When somebody asked for this run, or for the whole of which it is a part."""
+    tags, instance = context.run.tags, context.instance
+    if ASKED_AT_TAG in tags:
+        return datetime.fromisoformat(tags[ASKED_AT_TAG])
+    backfill = instance.get_backfill(tags[BACKFILL_ID_TAG]) if BACKFILL_ID_TAG in tags else None
+    if backfill is not None:
+        return datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
+    # One that the daemon repeats, since its process died, was asked for when the first one was.
+    first = instance.get_run_record_by_id(context.run.root_run_id or context.run.run_id)
+    return first.create_timestamp if first else utc_now()
 
 
 def _submit(

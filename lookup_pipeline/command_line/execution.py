@@ -3,15 +3,18 @@
 import re
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 
+from lookup_pipeline.assets.lookups import ASKED_AT_TAG
 from lookup_pipeline.command_line.errors import WorkFailedError
 from lookup_pipeline.ledger import FailureKind
+from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import process_tags
 
 # Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed instead.
@@ -44,11 +47,13 @@ class Runner:
         definitions: the project's, whose jobs are run.
         instance: where the runs are recorded.
         end: when (monotonic) to send nothing more.
+        asked_at: when the user gave the command.
     """
 
     definitions: Definitions
     instance: DagsterInstance
     end: float
+    asked_at: datetime = field(default_factory=utc_now)
 
     @property
     def seconds_left(self) -> float:
@@ -92,7 +97,11 @@ class Runner:
             partition_key=lookup_date,
             run_config={**_QUIET, **config},
             # Whoever typed the command runs it again; the daemon does not.
-            tags={**process_tags(run_id), "dagster/max_retries": "0"},
+            tags={
+                **process_tags(run_id),
+                ASKED_AT_TAG: self.asked_at.isoformat(),
+                "dagster/max_retries": "0",
+            },
             raise_on_error=False,
         )
         if _was_interrupted(result):

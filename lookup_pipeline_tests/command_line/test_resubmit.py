@@ -11,7 +11,8 @@ PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(4)]
 def leave_unconfirmed(workplace: Workplace, sandbox: RunningSandbox) -> None:
     sandbox.change(html_200=1, complete_after_polls=0)
     workplace.write_csv(PEOPLE)
-    workplace.write_csv(PEOPLE[2:], NEXT_DAY)
+    # Two of them stand there too, beside one of its own.
+    workplace.write_csv([*PEOPLE[2:], ["Grace Hopper", "Univac", ""]], NEXT_DAY)
     done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
     assert done.returncode == 0, told(done)
     sandbox.change(html_200=0)
@@ -23,7 +24,7 @@ def test_the_cost_is_said_and_without_a_yes_nothing_is_sent(
     leave_unconfirmed(workplace, sandbox)
     before = sandbox.requests().total
     done = workplace.run("resubmit", "--unconfirmed")
-    assert "these 4 lookups cost at most 4 credits; 4 of them may have been paid" in done.stdout
+    assert "these 5 lookups cost at most 5 credits; 5 of them may have been paid" in done.stdout
     assert done.returncode == 1
     assert sandbox.requests().total == before
 
@@ -38,11 +39,22 @@ def test_what_is_confirmed_is_sent_once_and_published_wherever_it_stands(
         (workplace.names / f"{name}.csv").unlink()
     done = workplace.run("resubmit", "--unconfirmed", "--yes")
     assert done.returncode == 0, told(done)
-    assert len(sandbox.lookups()) - before == 4
-    assert [len(workplace.rows("profiles", day)) for day in (DAY, NEXT_DAY)] == [4, 2]
+    assert len(sandbox.lookups()) - before == 5
+    assert [len(workplace.rows("profiles", day)) for day in (DAY, NEXT_DAY)] == [4, 3]
     again = workplace.run("resubmit", "--unconfirmed", "--yes")
     assert "There is nothing to send again." in again.stdout
-    assert len(sandbox.lookups()) - before == 4
+    assert len(sandbox.lookups()) - before == 5
+
+
+def test_one_word_sends_each_person_once_though_two_dates_share_them_and_it_fails_again(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    leave_unconfirmed(workplace, sandbox)
+    sandbox.change(html_200=1)
+    before = sandbox.requests().by_operation["lookup"]
+    done = workplace.run("resubmit", "--unconfirmed", "--yes")
+    assert done.returncode == 0, told(done)
+    assert sandbox.requests().by_operation["lookup"] - before == 5
 
 
 def test_failures_are_sent_again_by_kind_and_date(
