@@ -40,6 +40,7 @@ class Project:
         job: str = "enrichment_job",
         date: str = DATE,
         config: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
         **resources: object,
     ) -> ExecuteInProcessResult:
         """Run a job; `config` is that of `lookups`."""
@@ -48,6 +49,7 @@ class Project:
             partition_key=date,
             instance=self.instance,
             raise_on_error=False,
+            tags=dict(tags or {}),
             run_config=None if config is None else {"ops": {"lookups": {"config": dict(config)}}},
         )
 

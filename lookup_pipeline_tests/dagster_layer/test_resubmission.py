@@ -1,5 +1,9 @@
 """Sending again what ended badly: only when an operator says so, and once for each time."""
 
+import time
+
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, metadata
@@ -38,6 +42,24 @@ def test_the_job_sends_the_unconfirmed_again_and_publishes(project: Project) -> 
     assert metadata(result, "profiles")["dagster/partition_row_count"] == 2
     assert states(project) == {State.COMPLETE: 2}
     assert metadata(project.run("resubmit_job"), "lookups")["resubmitted"] == 0
+
+
+def test_a_backfill_sends_again_only_what_had_ended_when_it_was_launched(project: Project) -> None:
+    """Its runs begin one after the other, and partitions share lookups."""
+    launched = time.time()
+    leave_unconfirmed(project)
+    for name, timestamp, resubmitted in (("before", launched, 0), ("after", time.time(), 2)):
+        project.instance.add_backfill(
+            PartitionBackfill(
+                backfill_id=name,
+                status=BulkActionStatus.REQUESTED,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=timestamp,
+            )
+        )
+        result = project.run("resubmit_job", tags={"dagster/backfill": name})
+        assert metadata(result, "lookups")["resubmitted"] == resubmitted
 
 
 def test_the_config_says_which_failures_are_sent_again(project: Project) -> None:
