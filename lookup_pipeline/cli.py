@@ -6,12 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 from dotenv import dotenv_values
 
 from lookup_pipeline.command_line.errors import NotStartedError, WorkFailedError
 from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, project_root
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, Definitions
+    from rich.console import Console
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -63,6 +68,22 @@ def _plain_errors() -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
+@contextmanager
+def _dagster() -> Iterator["tuple[Console, Definitions, DagsterInstance]"]:
+    """What a command that runs jobs works with: the terminal, what to run, where to record it."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
+        open_instance,
+        prepare_home,
+    )
+    from lookup_pipeline.definitions import defs  # noqa: PLC0415
+
+    prepare_home()
+    with open_instance() as instance:
+        yield Console(), defs, instance
+
+
 _timeout = click.option(
     "--timeout",
     type=click.FloatRange(min=0, max=LONGEST_RUN),
@@ -87,14 +108,7 @@ def run(first: datetime, last: datetime | None, timeout: float) -> None:
     _load_env()
     with _plain_errors():
         # Here, so that `--help` does not wait for Dagster, and bad settings are told plainly.
-        from rich.console import Console  # noqa: PLC0415
-
         from lookup_pipeline.command_line import run as command  # noqa: PLC0415
-        from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
-            open_instance,
-            prepare_home,
-        )
-        from lookup_pipeline.definitions import defs  # noqa: PLC0415
 
         try:
             dates = command.partition_keys(
@@ -102,9 +116,8 @@ def run(first: datetime, last: datetime | None, timeout: float) -> None:
             )
         except command.UnknownPartitionError as error:
             raise click.UsageError(str(error)) from error
-        prepare_home()
-        with open_instance() as instance:
-            sys.exit(command.run(Console(), defs, instance, dates, timeout))
+        with _dagster() as (console, definitions, instance):
+            sys.exit(command.run(console, definitions, instance, dates, timeout))
 
 
 @main.command()
@@ -136,24 +149,16 @@ def resubmit(
         raise click.UsageError("Give --unconfirmed, or --failed (with --kind), or both.")
     _load_env()
     with _plain_errors():
-        from rich.console import Console  # noqa: PLC0415
-
         from lookup_pipeline.command_line import resubmit as command  # noqa: PLC0415
-        from lookup_pipeline.command_line.instance import (  # noqa: PLC0415
-            open_instance,
-            prepare_home,
-        )
-        from lookup_pipeline.definitions import defs  # noqa: PLC0415
 
         try:
             chosen = command.failure_kinds(kinds, failed=failed, unconfirmed=unconfirmed)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        prepare_home()
         lookup_date = date.date().isoformat() if date else None
-        with open_instance() as instance:
+        with _dagster() as (console, definitions, instance):
             code = command.resubmit(
-                Console(), defs, instance, chosen, lookup_date, timeout, confirmed=yes
+                console, definitions, instance, chosen, lookup_date, timeout, confirmed=yes
             )
         sys.exit(code)
 

@@ -11,7 +11,7 @@ from lookup_pipeline.ledger.tables import lookups, memberships
 
 
 def count_resubmittable(
-    connection: Connection, kinds: Collection[FailureKind], lookup_dates: Collection[str] | None
+    connection: Connection, kinds: Collection[FailureKind], lookup_dates: Collection[str]
 ) -> dict[str, dict[FailureKind, int]]:
     """By partition and kind, how many lookups an operator could have sent again.
 
@@ -20,17 +20,15 @@ def count_resubmittable(
     Args:
         connection: a read transaction.
         kinds: the failures wanted.
-        lookup_dates: the partitions wanted; None for all.
+        lookup_dates: the partitions wanted.
     """
     oldest = func.min(memberships.c.lookup_date).label("lookup_date")
     found = (
         select(oldest, lookups.c.failure_kind)
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
-        .where(_wanted(kinds))
+        .where(_wanted(kinds), memberships.c.lookup_date.in_(lookup_dates))
         .group_by(lookups.c.lookup_id)
     )
-    if lookup_dates is not None:
-        found = found.where(memberships.c.lookup_date.in_(lookup_dates))
     each = found.subquery()
     counted = connection.execute(
         select(each.c.lookup_date, each.c.failure_kind, func.count())

@@ -163,15 +163,9 @@ def test_runs_that_were_killed_hold_up_no_other_run(
         return lambda: len(sandbox.lookups()) >= number
 
     for killed in (1, 2):
-        process = subprocess.Popen(
-            [str(SCRIPT), "run", "--date", DAY],
-            env=workplace.environment,
-            cwd=workplace.root,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = workplace.start("run", "--date", DAY)
         with once(sent_at_least(20 * killed), process.kill):
-            process.wait(60)
+            process.communicate(timeout=60)
     sandbox.change(latency_seconds=0)
     done = workplace.run("run", "--date", DAY, "--timeout", "20")
     # What the killed ones had in the air is held until their leases end.
@@ -320,14 +314,7 @@ def test_an_interrupt_ends_the_command_in_one_line_and_the_next_goes_on(
     everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(60)]
     workplace.write_csv(everybody)
     sandbox.change(latency_seconds=0.5, complete_after_polls=0)
-    process = subprocess.Popen(
-        [str(SCRIPT), "run", "--date", DAY],
-        env=workplace.environment,
-        cwd=workplace.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = workplace.start("run", "--date", DAY)
     with once(lambda: len(sandbox.lookups()) >= 10, lambda: process.send_signal(signal.SIGINT)):
         _said, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

@@ -67,6 +67,17 @@ class Workplace:
             check=False,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin the command, for a test that ends it."""
+        return subprocess.Popen(
+            [str(SCRIPT), *arguments],
+            env=self.environment,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def status(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """What `status --json` prints."""
         done = self.run("status", "--json", *arguments, **environment)
