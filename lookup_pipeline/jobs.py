@@ -20,9 +20,18 @@ publish_job = define_asset_job(
     description="Publishes a date's datasets from the ledger. Spends nothing, sends nothing.",
 )
 
+_SUBMITTED = AssetSelection.assets(LOOKUPS.name, *[dataset.name for dataset in PUBLISHED])
+
+submission_job = define_asset_job(
+    "submission_job",
+    selection=_SUBMITTED,
+    executor_def=in_process_executor,
+    description="Sends what is queued of a date (spends credits), reading no file, and publishes.",
+)
+
 resubmit_job = define_asset_job(
     "resubmit_job",
-    selection=AssetSelection.assets(LOOKUPS.name, *[dataset.name for dataset in PUBLISHED]),
+    selection=_SUBMITTED,
     executor_def=in_process_executor,
     config={"ops": {LOOKUPS.name: {"config": {"resubmit": ["unconfirmed"]}}}},
     description="Sends a date's unconfirmed lookups (or others: see `resubmit` in the config) once "

@@ -15,7 +15,8 @@ from upath import UPath
 
 from lookup_pipeline import settings
 from lookup_pipeline.datasets.storage import DatasetFolder
-from lookup_pipeline.enrichment.submit import SubmissionPolicy
+from lookup_pipeline.enrichment.account import Plan
+from lookup_pipeline.enrichment.budget import SubmissionPolicy
 from lookup_pipeline.ledger import Ledger, LedgerError, open_ledger
 from lookup_pipeline.rocketreach import LOOKUP_TYPES, RocketReachClient
 from lookup_pipeline.rocketreach.client import is_http_url
@@ -144,8 +145,8 @@ class RocketReach(ConfigurableResource[None]):
         return timedelta(hours=settings.number(settings.DEADLINE_HOURS))
 
     @property
-    def policy(self) -> SubmissionPolicy:
-        """What a submission has to keep to.
+    def plan(self) -> Plan:
+        """What holds for the account.
 
         Raises:
             ConfigurationError: the kind of credit is none, or a number is not one.
@@ -156,8 +157,24 @@ class RocketReach(ConfigurableResource[None]):
                 f"{settings.LOOKUP_TYPE} is {lookup_type!r}; it takes one of "
                 f"{', '.join(LOOKUP_TYPES)}."
             )
-        return SubmissionPolicy(
+        return Plan(
             lookup_type=lookup_type,
             requests_per_second=self.rate,
+            windows=settings.plan_limits(),
+            min_credits=int(settings.number(settings.MIN_CREDITS)),
+        )
+
+    @property
+    def policy(self) -> SubmissionPolicy:
+        """What a submission has to keep to.
+
+        Raises:
+            ConfigurationError: a setting is none.
+        """
+        return SubmissionPolicy(
+            plan=self.plan,
             deadline=self.deadline,
+            max_new=settings.maximum(settings.MAX_NEW_PER_RUN),
+            max_a_day=settings.maximum(settings.MAX_NEW_PER_DAY),
+            max_tries=int(settings.number(settings.MAX_TRIES)),
         )

@@ -12,6 +12,7 @@ from dagster import (
 
 from lookup_pipeline.jobs import enrichment_job
 from lookup_pipeline.partitions import DAILY
+from lookup_pipeline.run_tags import NIGHTLY_PRIORITY, PRIORITY_TAG
 from lookup_pipeline.settings import (
     NIGHTLY_HOUR,
     NIGHTLY_TIMEZONE,
@@ -22,10 +23,7 @@ from lookup_pipeline.settings import (
 
 
 def _cron() -> str:
-    hour = number(NIGHTLY_HOUR)
-    if hour != int(hour):
-        raise ConfigurationError(f"{NIGHTLY_HOUR} is {hour:g}; it takes a whole hour, 0 to 23.")
-    return f"0 {int(hour)} * * *"
+    return f"0 {number(NIGHTLY_HOUR):.0f} * * *"
 
 
 def _time_zone() -> str:
@@ -53,4 +51,6 @@ def nightly_enrichment(context: ScheduleEvaluationContext) -> RunRequest | SkipR
     day_before = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
     if not DAILY.has_partition_key(day_before):
         return SkipReason(f"{day_before} lies before the first partition.")
-    return RunRequest(run_key=day_before, partition_key=day_before)
+    return RunRequest(
+        run_key=day_before, partition_key=day_before, tags={PRIORITY_TAG: NIGHTLY_PRIORITY}
+    )

@@ -10,10 +10,8 @@ from datetime import datetime, timedelta
 
 from dagster import (
     DagsterInstance,
-    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
-    RunsFilter,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -21,7 +19,7 @@ from dagster import (
 )
 
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
-from lookup_pipeline.jobs import enrichment_job, publish_job, resubmit_job
+from lookup_pipeline.jobs import publish_job
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.polling import next_due_at
 from lookup_pipeline.ledger.publications import (
@@ -36,6 +34,7 @@ from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import PUBLISH_INTERVAL, ConfigurationError, number
+from lookup_pipeline.under_way import EVERY_JOB, partitions_under_way
 
 # Seconds between ticks: a lookup takes seconds to minutes, and an idle tick costs milliseconds.
 INTERVAL = 15
@@ -46,18 +45,6 @@ POLL_SECONDS = 30
 
 # Run requests a tick: each takes the daemon a moment, and the rest come at the next tick.
 MAX_REQUESTS = 25
-
-# A run that began so long ago is not waited for: `processes` knows the dead ones of this machine
-# only.
-_RUN_COUNTS_FOR = timedelta(hours=6)
-
-_UNDER_WAY = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
 @sensor(
@@ -129,7 +116,8 @@ def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequ
         ]
     if not due:
         return
-    under_way = _partitions_under_way(instance, now)
+    # A run publishes its partition itself, or is a publication.
+    under_way = partitions_under_way(instance, now, EVERY_JOB)
     chosen = [news for news in due if news.lookup_date not in under_way][:MAX_REQUESTS]
     if not chosen:
         return
@@ -150,21 +138,3 @@ def _is_due(news: PartitionWithNews, now: datetime) -> bool:
     if news.settled or news.published_at is None:
         return True
     return now - news.published_at >= timedelta(seconds=number(PUBLISH_INTERVAL))
-
-
-def _partitions_under_way(instance: DagsterInstance, now: datetime) -> set[str]:
-    """Partitions that a run works on now: it publishes them itself, or is a publication."""
-    records = instance.get_run_records(
-        RunsFilter(statuses=_UNDER_WAY, created_after=now - _RUN_COUNTS_FOR)
-    )
-    ours = (enrichment_job.name, publish_job.name, resubmit_job.name)
-    return {
-        record.dagster_run.tags["dagster/partition"]
-        for record in records
-        if "dagster/partition" in record.dagster_run.tags
-        and (
-            record.dagster_run.job_name in ours
-            # A run that materializes chosen assets, from the UI or by an asset backfill.
-            or record.dagster_run.job_name.startswith("__ASSET_JOB")
-        )
-    }

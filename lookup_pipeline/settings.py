@@ -14,6 +14,7 @@ API_KEY = "ROCKETREACH_API_KEY"
 BASE_URL = "ROCKETREACH_BASE_URL"
 LOOKUP_TYPE = "ROCKETREACH_LOOKUP_TYPE"
 REQUESTS_PER_SECOND = "ROCKETREACH_REQUESTS_PER_SECOND"
+PLAN_LIMITS = "ROCKETREACH_PLAN_LIMITS"
 NAMES_URL = "LOOKUP_PIPELINE_NAMES_URL"
 OUTPUT_URL = "LOOKUP_PIPELINE_OUTPUT_URL"
 LEDGER_URL = "LOOKUP_PIPELINE_LEDGER_URL"
@@ -23,6 +24,10 @@ NIGHTLY_TIMEZONE = "LOOKUP_PIPELINE_NIGHTLY_TIMEZONE"
 PUBLISH_INTERVAL = "LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS"
 DEADLINE_HOURS = "LOOKUP_PIPELINE_DEADLINE_HOURS"
 MIN_MATCH_RATE = "LOOKUP_PIPELINE_MIN_MATCH_RATE"
+MAX_NEW_PER_RUN = "LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_RUN"
+MAX_NEW_PER_DAY = "LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY"
+MIN_CREDITS = "LOOKUP_PIPELINE_MIN_CREDITS"
+MAX_TRIES = "LOOKUP_PIPELINE_MAX_TRIES"
 
 DEFAULTS = {
     BASE_URL: "https://api.rocketreach.co/api/v2",
@@ -43,8 +48,19 @@ DEFAULTS = {
     DEADLINE_HOURS: "24",
     # Providers of this kind find 40 to 80 of 100 people; below this the file itself is suspect.
     MIN_MATCH_RATE: "0.3",
+    # What the account call says holds.
+    PLAN_LIMITS: "",
+    # Without end: what a file asks for is what its owner wants.
+    MAX_NEW_PER_RUN: "",
+    MAX_NEW_PER_DAY: "",
+    MIN_CREDITS: "0",
+    # The provider documents 500 as "try again later", but may have charged each time.
+    MAX_TRIES: "3",
 }
 
+
+PLAN_WINDOWS = ("minute", "hour", "day", "month")
+"""The windows for which the provider's plans limit lookups."""
 
 LONGEST_RUN = 366 * 86_400
 """Seconds that a run may be given: a year. What lies beyond is a slip of the finger."""
@@ -73,7 +89,15 @@ _AT_MOST = {
     PUBLISH_INTERVAL: LONGEST_RUN,
     DEADLINE_HOURS: LONGEST_RUN / 3600,
     MIN_MATCH_RATE: 1,
+    # Beyond any plan and any file.
+    MAX_NEW_PER_RUN: 10**9,
+    MAX_NEW_PER_DAY: 10**9,
+    MIN_CREDITS: 10**9,
+    MAX_TRIES: 100,
 }
+
+# Those that count something.
+_WHOLE = frozenset({NIGHTLY_HOUR, MAX_NEW_PER_RUN, MAX_NEW_PER_DAY, MIN_CREDITS, MAX_TRIES})
 
 
 def number(name: str, given: float | str | None = None) -> float:
@@ -87,12 +111,42 @@ def number(name: str, given: float | str | None = None) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= _AT_MOST[name]:
+    whole = name in _WHOLE
+    if not 0 <= value <= _AT_MOST[name] or (whole and value != int(value)):
         raise ConfigurationError(
-            f"{name} is {text!r}; it takes a number from 0 to {_AT_MOST[name]:,.0f}"
-            f" (default {DEFAULTS[name]})."
+            f"{name} is {text!r}; it takes a {'whole ' if whole else ''}number from 0 to "
+            f"{_AT_MOST[name]:,.0f} (default {DEFAULTS[name] or 'none'})."
         )
     return value
+
+
+def maximum(name: str, given: int | None = None) -> int | None:
+    """A maximum: `given`, or the environment's; None where neither sets one.
+
+    Raises:
+        ConfigurationError: it is not a whole number, or not in the range.
+    """
+    if given is not None:
+        return given
+    return int(number(name)) if setting(name) else None
+
+
+def plan_limits() -> dict[str, int]:
+    """Lookups in a window of the plan, where the operator knows better than the account call.
+
+    Raises:
+        ConfigurationError: it is not written as `minute=50,hour=300`.
+    """
+    found = {}
+    for part in filter(None, (part.strip() for part in setting(PLAN_LIMITS).split(","))):
+        window, _, text = part.partition("=")
+        if window.strip() not in PLAN_WINDOWS or not text.strip().isdecimal():
+            raise ConfigurationError(
+                f"{PLAN_LIMITS} is {setting(PLAN_LIMITS)!r}; it takes lookups in a window, such as "
+                f"minute=50,hour=300 (windows: {', '.join(PLAN_WINDOWS)})."
+            )
+        found[window.strip()] = int(text)
+    return found
 
 
 def check_numbers() -> None:
@@ -101,8 +155,10 @@ def check_numbers() -> None:
     Raises:
         ConfigurationError: one is not a number, or not in its range.
     """
+    plan_limits()
     for name in _AT_MOST:
-        number(name)
+        if setting(name):
+            number(name)
 
 
 def resolve_location(location: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dagster import (
@@ -13,9 +13,9 @@ from dagster import (
     MetadataValue,
     multi_asset,
 )
-from dagster._core.storage.tags import BACKFILL_ID_TAG
 from pydantic import Field
 
+from lookup_pipeline.assets.operator import requeue_wanted
 from lookup_pipeline.assets.specs import (
     Stopwatch,
     asset_spec,
@@ -24,6 +24,7 @@ from lookup_pipeline.assets.specs import (
     warning,
 )
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES
+from lookup_pipeline.enrichment.continuation import note_end, note_trouble
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.enrichment.submit import (
     SubmissionReport,
@@ -31,21 +32,26 @@ from lookup_pipeline.enrichment.submit import (
     submit,
 )
 from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
-from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.ledger.submissions import next_ready_at
-from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, check_numbers
+from lookup_pipeline.run_tags import is_in_backfill
+from lookup_pipeline.settings import (
+    LONGEST_RUN,
+    MAX_NEW_PER_DAY,
+    MAX_NEW_PER_RUN,
+    MIN_CREDITS,
+    ConfigurationError,
+    check_numbers,
+    maximum,
+)
 from lookup_pipeline.simulation import refuse_leftover
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
-
-ASKED_AT_TAG = "lookup_pipeline/asked_at"
-"""Says, on runs that a command makes of one word of its user, when that was given (ISO 8601)."""
 
 # Seconds between lines of progress in the run's log.
 _PROGRESS_EVERY = 5
@@ -60,6 +66,12 @@ class SubmissionConfig(Config):
         le=LONGEST_RUN,
         description="No request leaves later than so many seconds after the run began; the rest "
         "stays queued.",
+    )
+    max_new_lookups: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"The run sends no more lookups than this; by default {MAX_NEW_PER_RUN}, which "
+        "has no maximum by default. The rest stays queued until somebody runs the partition again.",
     )
     resubmit: list[str] = Field(
         default=[],
@@ -95,8 +107,8 @@ def lookups(
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new."
     )
-    resubmitted = _requeue(context, book, config.resubmit)
-    report = _submit(context, book, rocketreach, config.max_seconds)
+    resubmitted = requeue_wanted(context, book, config.resubmit)
+    report = _submit(context, book, rocketreach, config)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
@@ -106,24 +118,12 @@ def lookups(
         "submitted": report.accepted + report.unconfirmed,
         "put_back_into_queue": report.put_back,
     }
-    if report.waits_until is not None:
-        message = (
-            f"{counts.states[State.QUEUED]} rows stay queued: the provider's limits let the next "
-            f"request out at {report.waits_until:%Y-%m-%d %H:%M:%S} UTC. Materialize lookups again "
-            "after that"
-        )
-        context.log.warning(message)
-        told |= {
-            "queued_until": MetadataValue.timestamp(report.waits_until),
-            **warning(message),
-        }
-    elif report.out_of_time:
-        message = (
-            f"{counts.states[State.QUEUED]} rows stay queued: the run's {config.max_seconds:g} "
-            "seconds (max_seconds) were up. Materialize lookups again"
-        )
+    if (why := _why_queued(report, config)) is not None:
+        message = f"{counts.states[State.QUEUED]} rows stay queued: {why}"
         context.log.warning(message)
         told |= warning(message)
+    if report.waits_until is not None:
+        told["queued_until"] = MetadataValue.timestamp(report.waits_until)
     return MaterializeResult(
         metadata={
             **file_metadata(output, LOOKUPS, lookup_date, registered.rows, watch),
@@ -133,62 +133,61 @@ def lookups(
     )
 
 
-def _requeue(context: AssetExecutionContext, ledger: Ledger, wanted: list[str]) -> int:
-    """Put what the operator wants sent again into the queue: what had ended when it was asked for.
-
-    One word is good for one request a lookup, whatever runs come of it.
-    """
-    if not wanted:
-        return 0
-    try:
-        kinds = [FailureKind(kind) for kind in wanted]
-    except ValueError as error:
-        raise Failure(
-            f"`resubmit` in the run's config: {error}; it takes any of {', '.join(FailureKind)}.",
-            allow_retries=False,
-        ) from error
-    with ledger.write() as connection:
-        requeued = requeue(connection, context.partition_key, kinds, _asked_at(context))
-    context.log.info(f"{requeued} lookups are sent again: {', '.join(kinds)}.")
-    return requeued
-
-
-def _asked_at(context: AssetExecutionContext) -> datetime:
-    """When somebody asked for this run, or for the whole of which it is a part."""
-    tags, instance = context.run.tags, context.instance
-    if ASKED_AT_TAG in tags:
-        return datetime.fromisoformat(tags[ASKED_AT_TAG])
-    backfill = instance.get_backfill(tags[BACKFILL_ID_TAG]) if BACKFILL_ID_TAG in tags else None
-    if backfill is not None:
-        return datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
-    # One that the daemon repeats, since its process died, was asked for when the first one was.
-    first = instance.get_run_record_by_id(context.run.root_run_id or context.run.run_id)
-    return first.create_timestamp if first else utc_now()
+def _why_queued(report: SubmissionReport, config: SubmissionConfig) -> str | None:
+    """Why a submission has left some unsent, and what makes it go on; None where it has not."""
+    goes_on = "queued_lookups_sensor goes on by itself"
+    match report:
+        case SubmissionReport(capped_by="max_new_lookups"):
+            most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
+            return f"the run may send {most} lookups (max_new_lookups). Materialize lookups again"
+        case SubmissionReport(capped_by="max_new_lookups_per_day"):
+            return f"today's lookups ({MAX_NEW_PER_DAY}) are used up; {goes_on} after midnight UTC"
+        case SubmissionReport(capped_by="min_credits"):
+            return f"no credits are left above {MIN_CREDITS}; {goes_on} when there are more"
+        case SubmissionReport(waits_until=datetime() as until):
+            return (
+                "the provider's limits let the next request out at "
+                f"{until:%Y-%m-%d %H:%M:%S} UTC; {goes_on} then"
+            )
+        case SubmissionReport(out_of_time=True):
+            return (
+                f"the run's {config.max_seconds:g} seconds (max_seconds) were up. Materialize "
+                "lookups again"
+            )
+    return None
 
 
 def _submit(
     context: AssetExecutionContext,
     ledger: Ledger,
     rocketreach: RocketReach,
-    max_seconds: float | None,
+    config: SubmissionConfig,
 ) -> SubmissionReport:
     lookup_date = context.partition_key
-    with ledger.read() as connection:
+    in_backfill = is_in_backfill(context.run.tags)
+    with ledger.write() as connection:
+        # Whoever ends this run before its time wants no more sent.
+        continue_from(connection, lookup_date, None)
         if next_ready_at(connection, lookup_date) is None:
             # Nothing to send: a settled partition needs neither key nor network.
             return SubmissionReport()
     try:
         refuse_leftover(context.instance, context.run)
         with rocketreach.client() as client:
-            return submit(
+            report = submit(
                 ledger,
                 client,
                 lookup_date,
                 context.run.run_id,
-                replace(rocketreach.policy, seconds=_seconds_left(context, max_seconds)),
+                replace(
+                    rocketreach.policy,
+                    seconds=_seconds_left(context, config.max_seconds),
+                    max_new=maximum(MAX_NEW_PER_RUN, config.max_new_lookups),
+                ),
                 progress=_Progress(context),
             )
     except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
+        note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
         with ledger.read() as connection:
             (counts,) = count_partitions(connection, [lookup_date])
         queued = counts.states[State.QUEUED]
@@ -197,6 +196,8 @@ def _submit(
             metadata={"rows_queued": queued},
             allow_retries=False,
         ) from error
+    note_end(ledger, lookup_date, report, in_backfill=in_backfill)
+    return report
 
 
 def _seconds_left(context: AssetExecutionContext, max_seconds: float | None) -> float | None:

@@ -11,11 +11,11 @@ from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 
-from lookup_pipeline.assets.lookups import ASKED_AT_TAG
 from lookup_pipeline.command_line.errors import WorkFailedError
 from lookup_pipeline.ledger import FailureKind
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import process_tags
+from lookup_pipeline.run_tags import ASKED_AT_TAG
 
 # Dagster's own log goes to the UI; here it would tear the bar apart. Errors are printed instead.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -76,7 +76,8 @@ class Runner:
             lookup_date: partition key.
             resubmit: the failures to send again.
         """
-        self._execute("resubmit_job", lookup_date, self._config(resubmit))
+        job = "resubmit_job" if resubmit else "submission_job"
+        self._execute(job, lookup_date, self._config(resubmit))
 
     def publish(self, lookup_date: str) -> None:
         """Publish from the ledger; raises as `enrich` does."""

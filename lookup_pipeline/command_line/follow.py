@@ -8,13 +8,17 @@ from dagster import DagsterInstance, SensorResult, build_sensor_context
 
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import Runner
+from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.enrichment.poll import PollingFailedError
-from lookup_pipeline.enrichment.submit import OPERATION
-from lookup_pipeline.ledger import Ledger, State, limits
+from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.continuation import (
+    due_to_continue,
+    postpone,
+    waiting_to_continue,
+)
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
-from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
@@ -49,9 +53,10 @@ def follow(
         ledger: what is asked how things stand.
         lookup_dates: the partitions to follow.
         failures: those of these partitions so far; new ones are added.
-        sending: whether what is queued is sent as soon as it may; else it is not waited for.
+        sending: whether what limits hold back is sent as soon as it may; else it is not waited for.
     """
     publisher, api = _Publisher(runner, lookup_dates, failures), _Api(ledger)
+    queue = _Queue(ledger, lookup_dates)
     while True:
         requested, trouble = _evaluate(runner.instance)
         publisher.publish(requested)
@@ -62,20 +67,19 @@ def follow(
         if not pending and not stale:
             return True
         in_flight = any(each.pending > each.states[State.QUEUED] for each in pending)
+        waiting = queue.waiting() if sending else []
         if trouble is not None and in_flight and api.is_gone(trouble):
             failures.setdefault(_API, WorkFailedError(f"{trouble} Nothing is lost: run it again."))
-            in_flight = sending = False
-        if not runner.seconds_left or (pending and not in_flight and not sending):
+            in_flight, sending, waiting = False, False, []
+        if not runner.seconds_left or (pending and not in_flight and not waiting):
             publisher.publish(stale)
             return not pending
-        for each in pending if sending else ():
-            ready_at = queued_until(ledger, each.lookup_date)
-            if ready_at is not None and ready_at <= utc_now():
-                try:
-                    runner.submit(each.lookup_date)
-                except WorkFailedError as error:
-                    failures.setdefault(each.lookup_date, error)
-                    sending = False
+        if (lookup_date := queue.next_of(waiting)) is not None:
+            try:
+                runner.submit(lookup_date)
+            except WorkFailedError as error:
+                failures.setdefault(lookup_date, error)
+                sending = False
         time.sleep(min(_TURN, runner.seconds_left))
 
 
@@ -127,12 +131,39 @@ class _Api:
         return utc_now() - since > _PATIENCE
 
 
-def queued_until(ledger: Ledger, lookup_date: str) -> datetime | None:
-    """When a partition's queued lookups may be sent; None when none is queued."""
-    with ledger.read() as connection:
-        ready_at = next_ready_at(connection, lookup_date)
-        silent_until = limits.blocked_until(connection, OPERATION)
-    return ready_at and max(ready_at, silent_until or ready_at)
+class _Queue:
+    """Our partitions that limits hold back: what `queued_lookups_sensor` does, for these alone."""
+
+    def __init__(self, ledger: Ledger, lookup_dates: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._ours = frozenset(lookup_dates)
+
+    def waiting(self) -> list[str]:
+        """Those that go on by themselves, now or later."""
+        with self._ledger.read() as connection:
+            return [date for date in waiting_to_continue(connection) if date in self._ours]
+
+    def next_of(self, waiting: Sequence[str]) -> str | None:
+        """The one that may go on now, if one may."""
+        with self._ledger.read() as connection:
+            due = [
+                each.lookup_date
+                for each in due_to_continue(connection, utc_now())
+                if each.lookup_date in waiting
+            ]
+        if not due:
+            return None
+        rocketreach = RocketReach()
+        try:
+            with rocketreach.client() as client:
+                until = blocked_until(self._ledger, client, rocketreach.plan)
+        except RocketReachError:
+            until = utc_now() + ACCOUNT_CHECK
+        if until is None:
+            return due[0]
+        with self._ledger.write() as connection:
+            postpone(connection, due, until)
+        return None
 
 
 def _evaluate(instance: DagsterInstance) -> tuple[list[str], Exception | None]:

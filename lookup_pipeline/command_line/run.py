@@ -19,9 +19,10 @@ from rich.console import Console
 from lookup_pipeline.command_line.display import counts_table, live_bar, remarks, total
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import RunFailedError, Runner
-from lookup_pipeline.command_line.follow import follow, queued_until
-from lookup_pipeline.datasets.columns import NAMES, PROFILES, REJECTED_NAMES
+from lookup_pipeline.command_line.follow import follow
+from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.continuation import queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
@@ -162,9 +163,11 @@ def _findings(result: ExecuteInProcessResult, lookup_date: str) -> list[str]:
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
-    found = []
-    if warning := said.get(NAMES.name, {}).get("warning"):
-        found.append(f"Warning: {str(warning.value).strip('*')}.")
+    found = [
+        f"Warning: {str(warning.value).strip('*')}."
+        for asset in (NAMES.name, LOOKUPS.name)
+        if (warning := said.get(asset, {}).get("warning"))
+    ]
     rejected = said.get(REJECTED_NAMES.name, {}).get("dagster/partition_row_count")
     if rejected and rejected.value:
         found.append(f"Rejected of {lookup_date}: {rejected.value} (rejected_names says why).")
@@ -198,9 +201,9 @@ def _still_pending(ledger: Ledger, counts: Sequence[PartitionCounts], timeout: f
     """How many rows are left, until when those in the queue wait, and what to do."""
     text = f"{total(counts).pending} rows are still pending after {timeout:g} seconds"
     waiting = [each for each in counts if each.states[State.QUEUED]]
-    ready_at = [
-        at for each in waiting if (at := queued_until(ledger, each.lookup_date)) and at > utc_now()
-    ]
+    with ledger.read() as connection:
+        found = [queued_until(connection, each.lookup_date) for each in waiting]
+    ready_at = [at for at in found if at is not None and at > utc_now()]
     if ready_at:
         queued = sum(each.states[State.QUEUED] for each in waiting)
         text += (

@@ -1,6 +1,5 @@
 """`status`: how partitions stand, and what is left of credits and limits."""
 
-import time
 from typing import Any
 
 import msgspec
@@ -8,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.display import counts_table, remarks, total
-from lookup_pipeline.ledger import Ledger, limits
+from lookup_pipeline.enrichment.account import ask_account
+from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import LedgerResource, RocketReach
@@ -47,21 +47,9 @@ def _account(ledger: Ledger) -> tuple[Account | None, str | None]:
     rocketreach = RocketReach()
     try:
         with rocketreach.client() as client:
-            _wait_for_leave(ledger, rocketreach.rate)
-            return client.account(), None
+            return ask_account(ledger, client, rocketreach.rate, utc_now), None
     except (ConfigurationError, RocketReachError) as error:
         return None, str(error)
-
-
-def _wait_for_leave(ledger: Ledger, per_second: float) -> None:
-    """This request, too, counts against the ceiling over all processes."""
-    while True:
-        with ledger.write() as connection:
-            permits = limits.take(connection, "account", 1, per_second, utc_now())
-        if permits.slots:
-            limits.sleep_until(permits.slots[0], utc_now())
-            return
-        time.sleep(permits.wait.total_seconds())
 
 
 def _as_json(counts: list[PartitionCounts], account: Account | None, trouble: str | None) -> str:

@@ -18,9 +18,9 @@ FIRST_POLL = timedelta(seconds=3)
 # Nobody waits for a lookup that is hours old: five minutes late is soon enough.
 SLOWEST_POLL = timedelta(minutes=5)
 
-# 500 is documented as "try again later": a person is sent this often in all, since each time may
-# be charged.
-MAX_SERVER_ERRORS = 3
+# 500 is documented as "try again later": a person is sent this often in all by default, since each
+# time may be charged.
+MAX_TRIES = 3
 
 # Where nobody is answered, it is an outage, not the person: whoever has had all tries then has one
 # more after so long.
@@ -93,38 +93,36 @@ def in_flight(
     )
 
 
-def from_lookup(
-    claim: Claim, owner: str, answer: LookupAnswer, now: datetime, deadline: timedelta
-) -> Answer:
+def from_lookup(claim: Claim, answer: LookupAnswer, now: datetime, deadline: timedelta) -> Answer:
     """What the answer to a submission means for its lookup."""
     found = from_status(claim.lookup_id, answer.head, now, now, deadline)
-    return replace(found, owner=owner, request_id=answer.request_id)
+    return replace(found, claim=claim.number, request_id=answer.request_id)
 
 
 def from_error(
     claim: Claim,
-    owner: str,
     error: RocketReachError,
     now: datetime,
     *,
     tries: int,
     others_succeed: bool,
+    max_tries: int = MAX_TRIES,
 ) -> Answer:
     """What a failed submission means for its lookup.
 
     Args:
         claim: the lookup that was sent.
-        owner: who sent it.
         error: classified.
         now: the current time.
         tries: failures in a row so far, this one included: sets the back-off.
         others_succeed: whether the provider has answered anyone of late. While it has not, a 500
             is an outage, not this person's fault, and fails nobody.
+        max_tries: how often a person is sent whom the provider answers with 500.
     """
     retry = Answer(
         claim.lookup_id,
         State.QUEUED,
-        owner=owner,
+        claim=claim.number,
         http_status=error.status,
         failure_reason=error.reason,
     )
@@ -134,7 +132,7 @@ def from_error(
         case ErrorClass.NOT_PROCESSED:
             wait = error.retry_after or retry_delay(tries)
             return replace(retry, not_processed=True, not_before=now + wait)
-        case ErrorClass.RETRYABLE if claim.attempts < MAX_SERVER_ERRORS:
+        case ErrorClass.RETRYABLE if claim.attempts < max_tries:
             return replace(retry, not_before=now + retry_delay(max(tries, claim.attempts)))
         case ErrorClass.RETRYABLE if not others_succeed:
             return replace(retry, not_before=now + _AFTER_OUTAGE)

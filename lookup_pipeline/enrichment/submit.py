@@ -13,23 +13,27 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection
 
+from lookup_pipeline.enrichment.budget import Budget, SubmissionPolicy
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
-from lookup_pipeline.ledger import Ledger, LedgerError, State, limits
+from lookup_pipeline.ledger import Ledger, LedgerError, State, allowances, limits
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.submissions import (
+    RENEW_AFTER,
     Claim,
     claim,
     expire_leases,
     next_ready_at,
     queued_ids,
+    renew,
 )
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.rocketreach import (
@@ -42,9 +46,6 @@ from lookup_pipeline.rocketreach import (
 # Requests at once. Ten a second at a second or more each keep this many busy; more would only
 # put more lookups in doubt when the process dies.
 WORKERS = 16
-
-OPERATION = "lookup"
-"""The limiter's name for submissions."""
 
 # A run waits this long for a window of the plan to open (the shortest lasts a minute); for a
 # longer one it ends, the rest queued.
@@ -97,7 +98,9 @@ class SubmissionReport:
         failed: ended at once without one.
         unconfirmed: may or may not have been processed.
         put_back: requests that went back into the queue.
-        waits_until: when the rest may go out, if the provider's limits stopped it.
+        waits_until: when the rest may go out, where a limit or the provider stopped it.
+        look_again_at: when it is worth a look whether it may already.
+        capped_by: the setting that stopped it, where one did.
         out_of_time: whether it ended because its time was up.
     """
 
@@ -107,24 +110,9 @@ class SubmissionReport:
     unconfirmed: int = 0
     put_back: int = 0
     waits_until: datetime | None = None
+    look_again_at: datetime | None = None
+    capped_by: str | None = None
     out_of_time: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionPolicy:
-    """What an operator may set.
-
-    Attributes:
-        lookup_type: which kind of credit a lookup may use.
-        requests_per_second: ceiling over all operations and processes; 0 lifts it.
-        deadline: how long a lookup may stay in flight.
-        seconds: no request leaves after so long; None for as long as it takes.
-    """
-
-    lookup_type: str
-    requests_per_second: float
-    deadline: timedelta
-    seconds: float | None = None
 
 
 def submit(
@@ -190,6 +178,25 @@ def _start_all(workers: ThreadPoolExecutor) -> None:
 _Result = tuple[Claim, LookupAnswer | RocketReachError]
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What one look at the ledger came to.
+
+    Attributes:
+        claims: what to send, at which moment.
+        pause: when to look again; None where only an answer can bring news: every worker is busy,
+            or nothing is left to send.
+        asks_account: whether the account has to be asked first.
+    """
+
+    claims: Sequence[tuple[Claim, datetime]] = ()
+    pause: timedelta | None = None
+    asks_account: bool = False
+
+
+_NOW = timedelta(0)
+
+
 class _Submission:
     def __init__(
         self,
@@ -209,7 +216,9 @@ class _Submission:
         self._clock = clock
         self._workers = workers
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        self._in_air = 0
+        # By lookup: the claim whose answer is awaited, and since when it is held.
+        self._in_air: dict[int, tuple[Claim, datetime]] = {}
+        self._budget = Budget(policy)
         # Answers whose commit has not succeeded yet: a ledger that is locked loses none.
         self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
@@ -241,17 +250,20 @@ class _Submission:
         wait = 0.0
         while True:
             self._collect(wait)
-            claims, pause = self._turn()
-            for each, slot in claims:
+            turn = self._turn()
+            for each, slot in turn.claims:
                 self._workers.submit(self._send, each, slot)
-                self._in_air += 1
-            if pause is None and not self._in_air:
+            if turn.asks_account:
+                self._stopped_by = self._budget.ask_account(self._ledger, self._client, self._clock)
+            if turn.pause is None and not self._in_air:
                 return
-            wait = _TURN if pause is None else min(pause.total_seconds(), _TURN)
+            wait = _TURN if turn.pause is None else min(turn.pause.total_seconds(), _TURN)
 
     def _drain(self) -> None:
         while self._in_air:
             self._collect(_TURN)
+            with suppress(LedgerError), self._ledger.write() as connection:
+                self._renew(connection, self._clock())
         end = time.monotonic() + _RECORD_SECONDS
         while self._unrecorded:
             try:
@@ -280,7 +292,7 @@ class _Submission:
         limits.sleep_until(slot, self._clock())
         try:
             parameters = msgspec.json.decode(each.parameters)
-            result = self._client.lookup(parameters, self._policy.lookup_type)
+            result = self._client.lookup(parameters, self._policy.plan.lookup_type)
         except RocketReachError as error:
             result = error
         except Exception as error:  # noqa: BLE001 - a lost worker must not lose its lookup
@@ -301,58 +313,88 @@ class _Submission:
                 finished.append(self._results.get_nowait())
         except queue.Empty:
             pass
-        self._in_air -= len(finished)
+        for each, _ in finished:
+            del self._in_air[each.lookup_id]
         now = self._clock()
         self._unrecorded += [self._answer(each, result, now) for each, result in finished]
 
-    def _turn(self) -> tuple[list[tuple[Claim, datetime]], timedelta | None]:
-        """One transaction; what to send, at which moment, and when to look again.
-
-        The pause is None where only an answer can bring news: every worker is busy, or nothing is
-        left to send.
-        """
+    def _turn(self) -> _Turn:
+        """One transaction: record what came in, claim what goes out."""
         now = self._clock()
         with self._ledger.write() as connection:
             record(connection, self._unrecorded, now)
             if self._silent_until is not None:
-                limits.block(connection, OPERATION, self._silent_until)
-            claims, pause = self._claim(connection, now)
+                limits.block(connection, limits.LOOKUPS, self._silent_until)
+            self._renew(connection, now)
+            turn = self._claim(connection, now)
         self._unrecorded.clear()
         self._silent_until = None
-        return claims, pause
+        # Once they are committed.
+        self._in_air |= {each.lookup_id: (each, now) for each, _ in turn.claims}
+        return turn
 
-    def _claim(
-        self, connection: Connection, now: datetime
-    ) -> tuple[list[tuple[Claim, datetime]], timedelta | None]:
-        ended = self._stopped_by is not None or self.report.waits_until is not None
-        if ended or not self._may_claim:
-            return [], None
+    def _renew(self, connection: Connection, now: datetime) -> None:
+        old = [each for each, since in self._in_air.values() if now - since > RENEW_AFTER]
+        renew(connection, old, now)
+        self._in_air |= {each.lookup_id: (each, now) for each in old}
+
+    def _claim(self, connection: Connection, now: datetime) -> _Turn:
+        if self._has_ended():
+            return _Turn()
         if not self._ids:
             self._ids.extend(queued_ids(connection, self._lookup_date, now))
         ready_at = now if self._ids else next_ready_at(connection, self._lookup_date)
         if ready_at is None:
-            return [], None
+            return _Turn()
         if self._ends_at is not None and max(now, ready_at) >= self._ends_at:
             self.report = replace(self.report, out_of_time=True)
-            return [], None
-        if not self._ids:
-            return [], self._until(ready_at, now)
-        free = min(WORKERS - self._in_air, len(self._ids))
-        permits = limits.take(connection, OPERATION, free, self._policy.requests_per_second, now)
+            return _Turn()
+        silent_until = limits.blocked_until(connection, limits.LOOKUPS)
+        ready_at = max(ready_at, silent_until or ready_at)
+        if ready_at > now:
+            return self._pause(ready_at, now)
+        free = min(WORKERS - len(self._in_air), len(self._ids))
+        return self._claim_some(connection, free, now) if free else _Turn()
+
+    def _has_ended(self) -> bool:
+        done = self.report
+        limited = done.waits_until is not None or done.capped_by is not None
+        return limited or self._stopped_by is not None or not self._may_claim
+
+    def _claim_some(self, connection: Connection, free: int, now: datetime) -> _Turn:
+        verdict = self._budget.verdict(connection, free, now)
+        if verdict.asks_account:
+            return _Turn(pause=_NOW, asks_account=True)
+        if verdict.capped_by is not None:
+            # What is in the air may yet be put back, and leave room.
+            if not self._in_air:
+                self.report = replace(
+                    self.report, capped_by=verdict.capped_by, waits_until=verdict.until
+                )
+            return _Turn()
+        if verdict.until is not None:
+            return self._pause(verdict.until, now, verdict.look_again_at)
+        rate = self._policy.plan.requests_per_second
+        permits = limits.take(connection, limits.LOOKUPS, verdict.lookups, rate, now)
         if not permits.slots:
-            return [], self._until(now + permits.wait, now) if free else None
+            return self._pause(now + permits.wait, now)
         wanted = [self._ids.popleft() for _ in permits.slots]
         claims = claim(connection, wanted, self._owner, now)
-        all_busy = self._in_air + len(claims) >= WORKERS
+        allowances.spend(connection, len(claims), now)
+        for each in claims:
+            self._budget.note_sent(each.lookup_id)
+        all_busy = len(self._in_air) + len(claims) >= WORKERS
         # Where another process was faster there are fewer claims: the later slots go to waste.
-        return list(zip(claims, permits.slots, strict=False)), None if all_busy else timedelta(0)
+        return _Turn(list(zip(claims, permits.slots, strict=False)), None if all_busy else _NOW)
 
-    def _until(self, at: datetime, now: datetime) -> timedelta | None:
-        """How long to pause for what may go out `at`; gives the run up where that is too long."""
-        if at - now > LONGEST_WAIT:
-            self.report = replace(self.report, waits_until=at)
-            return None
-        return max(at - now, timedelta(milliseconds=1))
+    def _pause(self, until: datetime, now: datetime, or_earlier: datetime | None = None) -> _Turn:
+        """Wait for what may go out then; gives the run up where that is too long."""
+        if until - now > LONGEST_WAIT:
+            look_again_at = or_earlier or until
+            self.report = replace(self.report, waits_until=until, look_again_at=look_again_at)
+            return _Turn()
+        pause = min(until, or_earlier or until) - now
+        return _Turn(pause=max(pause, timedelta(milliseconds=1)))
 
     def _answer(
         self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
@@ -360,16 +402,16 @@ class _Submission:
         if isinstance(result, LookupAnswer):
             self._failures = 0
             self._answered += 1
-            answer = from_lookup(each, self._owner, result, now, self._policy.deadline)
+            answer = from_lookup(each, result, now, self._policy.deadline)
         else:
             self._note_trouble(result, now)
             answer = from_error(
                 each,
-                self._owner,
                 result,
                 now,
                 tries=max(self._failures, 1),
                 others_succeed=self._answered > 0,
+                max_tries=self._policy.max_tries,
             )
         self._count(answer)
         return answer
@@ -396,6 +438,7 @@ class _Submission:
         done = self.report
         match answer.state:
             case State.QUEUED:
+                self._budget.note_put_back(answer.lookup_id)
                 self.report = replace(done, put_back=done.put_back + 1)
             case State.UNCONFIRMED:
                 self.report = replace(done, unconfirmed=done.unconfirmed + 1)

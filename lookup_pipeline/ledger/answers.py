@@ -20,8 +20,8 @@ class Answer:
     Attributes:
         lookup_id: the ledger's id.
         state: the state it asks for; `states.may_move` decides.
-        owner: the claim it answers; needed to put a lookup back into the queue (`QUEUED`) or to
-            call it `UNCONFIRMED`, which only the submission that holds it may do.
+        claim: the number of the claim it answers; needed to put a lookup back into the queue
+            (`QUEUED`) or to call it `UNCONFIRMED`, which only the latest claim may do.
         api_status: the provider's status, as received.
         profile_id: the provider's id of the person.
         request_id: the provider's id of the submission.
@@ -39,7 +39,7 @@ class Answer:
 
     lookup_id: int
     state: State
-    owner: str | None = None
+    claim: int | None = None
     api_status: str | None = None
     profile_id: int | None = None
     request_id: str | None = None
@@ -61,7 +61,7 @@ _HELD = (
         lookups.c.lookup_id,
         lookups.c.state,
         lookups.c.failure_kind,
-        lookups.c.claimed_by,
+        lookups.c.claim_number,
         lookups.c.deadline_at,
     )
     .where(lookups.c.lookup_id.in_(bindparam("lookup_ids", expanding=True)))
@@ -128,7 +128,7 @@ def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> 
             State(row.state),
             answer.state,
             failure_kind=row.failure_kind,
-            own_claim=answer.owner == row.claimed_by,
+            own_claim=answer.claim == row.claim_number,
         ):
             continue
         # A failure replaces another only where that one was a time-out: other words, so news.

@@ -15,6 +15,10 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from lookup_pipeline.ledger.tables import limits
 
 ALL = "all"
+"""All operations together."""
+
+LOOKUPS = "lookup"
+"""The operation that submits."""
 
 # So long before its time a slot may be taken: longer than a process needs to wake up and to commit,
 # and short, since whoever asks for silence meanwhile is heard by the next ones only.

@@ -11,9 +11,10 @@ from lookup_pipeline.ledger.states import FailureKind, State
 from lookup_pipeline.ledger.tables import lookups, memberships
 from lookup_pipeline.ledger.times import EPOCH, UtcTime
 
-# A claim is made just before its request leaves, so it only has to outlive one request
-# (client.TIMEOUT bounds it at some 40 seconds), not a run.
+# A claim is made just before its request leaves, so it only has to outlive one request, not a run;
+# its owner renews it while an answer is slow to come.
 LEASE = timedelta(seconds=60)
+RENEW_AFTER = LEASE / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,15 @@ class Claim:
         lookup_id: the ledger's id.
         parameters: JSON text of what to send.
         attempts: how often it has been sent, this time included.
+        number: which claim of this lookup it is: an answer names the claim that it answers.
+        profile_id: the provider's id, where the query names it or an earlier answer did.
     """
 
     lookup_id: int
     parameters: str
     attempts: int
+    number: int
+    profile_id: int | None = None
 
 
 _READY = or_(
@@ -62,9 +67,16 @@ _CLAIM = (
         claimed_by=bindparam("owner"),
         lease_until=bindparam("lease_until", type_=UtcTime),
         attempts=lookups.c.attempts + 1,
+        claim_number=lookups.c.claim_number + 1,
         submitted_at=bindparam("now", type_=UtcTime),
     )
-    .returning(lookups.c.lookup_id, lookups.c.parameters, lookups.c.attempts)
+    .returning(
+        lookups.c.lookup_id,
+        lookups.c.parameters,
+        lookups.c.attempts,
+        lookups.c.claim_number,
+        lookups.c.profile_id,
+    )
 )
 
 
@@ -105,6 +117,29 @@ def claim(
         {"lookup_ids": lookup_ids, "owner": owner, "now": now, "lease_until": now + LEASE},
     )
     return [Claim(*row) for row in claimed]
+
+
+_RENEW = (
+    update(lookups)
+    .where(
+        lookups.c.lookup_id == bindparam("key"),
+        lookups.c.claim_number == bindparam("number"),
+        lookups.c.state == State.SUBMITTING.value,
+    )
+    .values(lease_until=bindparam("lease_until", type_=UtcTime))
+)
+
+
+def renew(connection: Connection, claims: Sequence[Claim], now: datetime) -> None:
+    """Hold these claims for another lease: their process lives, and waits for the answers."""
+    if claims:
+        connection.execute(
+            _RENEW,
+            [
+                {"key": each.lookup_id, "number": each.number, "lease_until": now + LEASE}
+                for each in claims
+            ],
+        )
 
 
 def expire_leases(connection: Connection, now: datetime) -> int:

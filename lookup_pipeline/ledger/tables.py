@@ -43,6 +43,13 @@ lookups = Table(
     Column("profile_id", BigInteger, comment="the provider's id of the person"),
     Column("request_id", Text, comment="RR-Request-ID of the submission"),
     Column("claimed_by", Text, comment="the run that submitted it last"),
+    Column(
+        "claim_number",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="how often it was claimed, ever: tells a claim's own answer from another's",
+    ),
     Column("lease_until", UtcTime, comment="when a silent submission counts as lost"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("not_before", UtcTime, comment="a queued lookup waits until then"),
@@ -70,6 +77,8 @@ _index_where("ix_lookups_due", "next_poll_at", "next_poll_at IS NOT NULL")
 _index_where("ix_lookups_deadline", "deadline_at", f"state = '{State.IN_FLIGHT.value}'")
 # What a partition has cost is asked for at every publication: answered by the index alone.
 Index("ix_lookups_first_date", lookups.c.first_date, lookups.c.credits)
+# How many were sent since a time: what budgets of a day and the plan's windows are kept by.
+_index_where("ix_lookups_submitted_at", "submitted_at", "submitted_at IS NOT NULL")
 _index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
 
 payloads = Table(
@@ -109,6 +118,8 @@ partitions = Table(
     ),
     Column("publication_attempts", Integer, nullable=False, server_default=text("0")),
     Column("publication_requested_at", UtcTime),
+    Column("continues_at", UtcTime, comment="its queued lookups go on by themselves from then on"),
+    Column("in_backfill", Boolean, comment="whether a backfill wants them: nightly ones go first"),
 )
 
 limits = Table(
@@ -117,4 +128,14 @@ limits = Table(
     Column("name", String(32), primary_key=True),
     Column("next_at", UtcTime, comment="when the next request may leave"),
     Column("blocked_until", UtcTime, comment="the provider asked for silence until then"),
+)
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("name", String(32), primary_key=True, comment="a window of the plan, or `credits`"),
+    Column("limit", BigInteger),
+    Column("remaining", BigInteger, nullable=False),
+    Column("opened_at", UtcTime, comment="when the first lookup of the window left, as we know it"),
+    Column("look_again_at", UtcTime, comment="used up: the account is not asked before then"),
 )

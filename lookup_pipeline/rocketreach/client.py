@@ -13,8 +13,9 @@ import msgspec
 
 from lookup_pipeline.rocketreach.errors import (
     ErrorClass,
+    Reply,
     RocketReachError,
-    from_response,
+    from_reply,
     from_transport,
     from_undecodable,
 )
@@ -26,6 +27,7 @@ from lookup_pipeline.rocketreach.models import (
     decode_lookup,
     decode_statuses,
 )
+from lookup_pipeline.rocketreach.transport import Transport
 
 LOOKUP_TYPES = ("standard", "premium", "phone", "enrich", "bulk")
 """The kinds of credit that a lookup may use."""
@@ -33,16 +35,21 @@ LOOKUP_TYPES = ("standard", "premium", "phone", "enrich", "bulk")
 MAX_IDS = 100
 """Profile ids that one status call may carry (the provider's limit)."""
 
-# Connect fast or not at all; the provider may think for a while before it answers a lookup. A
-# claim's lease (ledger.submissions.LEASE) is longer than all of these together.
+# Connect fast or not at all; the provider may think for a while before it answers a lookup.
 TIMEOUT = httpx.Timeout(connect=5, write=10, read=25, pool=5)
 
 # Polls carry little and are asked again anyway; a sensor's tick has 40 seconds in all.
 POLL_TIMEOUT = httpx.Timeout(10, connect=5)
 
-# An idle connection that the server closes at the very moment of use loses a request, and a lost
-# lookup is an unconfirmed one: drop connections well before common servers do.
-_KEEP_ALIVE_SECONDS = 4
+# Those are for one step each, and an answer that trickles has steps without end: so long may a
+# whole request take. A claim's lease (ledger.submissions.LEASE) is longer.
+LOOKUP_SECONDS = 45.0
+POLL_SECONDS = 15.0
+
+# What an answer may hold, unpacked: a long career is some 100 KB, a status call answers a hundred,
+# and sixteen lookups at once have to fit into memory.
+LOOKUP_BYTES = 16 * 2**20
+STATUS_BYTES = 64 * 2**20
 
 _T = TypeVar("_T")
 
@@ -91,7 +98,7 @@ class RocketReachClient:
             {
                 "Api-Key": api_key,
                 "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
+                "Accept-Encoding": "gzip",
                 "User-Agent": "lookup-pipeline",
             }
         )
@@ -99,7 +106,7 @@ class RocketReachClient:
         # Loading the certificates takes longer than a request: once for all threads.
         self._tls = httpx.create_ssl_context()
         # Taken and put back at the end, each in one step: no lock is needed.
-        self._idle: list[httpx.HTTPTransport] = []
+        self._idle: list[Transport] = []
         # The first one loads what takes longer than a request may be late. An address that is none
         # is told by the request.
         with suppress(httpx.InvalidURL):
@@ -127,7 +134,8 @@ class RocketReachClient:
         Raises:
             RocketReachError: classified.
         """
-        return self._get("/account/", {}, decode_account, POLL_TIMEOUT)[0]
+        reply = self._get("/account/", {}, POLL_TIMEOUT, POLL_SECONDS, LOOKUP_BYTES)
+        return _decoded(reply, decode_account)
 
     def lookup(self, parameters: Mapping[str, str | int], lookup_type: str) -> LookupAnswer:
         """Submit one lookup: this may cost a credit.
@@ -142,8 +150,8 @@ class RocketReachClient:
         """
         # Cached e-mails are unverified guesses; the default changed once, so say it.
         query = {**parameters, "lookup_type": lookup_type, "return_cached_emails": "false"}
-        head, headers = self._get("/person/lookup", query, decode_lookup, TIMEOUT)
-        return LookupAnswer(head, headers.get("RR-Request-ID"))
+        reply = self._get("/person/lookup", query, TIMEOUT, LOOKUP_SECONDS, LOOKUP_BYTES)
+        return LookupAnswer(_decoded(reply, decode_lookup), reply.headers.get("RR-Request-ID"))
 
     def check_status(self, profile_ids: Sequence[int]) -> Sequence[StatusAnswer]:
         """Ask about up to `MAX_IDS` lookups; free of charge. Unknown ids are left out.
@@ -151,17 +159,20 @@ class RocketReachClient:
         Raises:
             RocketReachError: classified.
         """
-        return self._get(
-            "/person/checkStatus", {"ids": list(profile_ids)}, decode_statuses, POLL_TIMEOUT
-        )[0]
+        ids = {"ids": list(profile_ids)}
+        reply = self._get("/person/checkStatus", ids, POLL_TIMEOUT, POLL_SECONDS, STATUS_BYTES)
+        return _decoded(reply, decode_statuses)
 
     def _get(
         self,
         path: str,
         query: Mapping[str, str | int | list[int]],
-        decode: Callable[[bytes], _T],
         timeout: httpx.Timeout,
-    ) -> tuple[_T, httpx.Headers]:
+        seconds: float,
+        size: int,
+    ) -> Reply:
+        """One request; a 2xx with all of its body, or an error."""
+        transport: Transport | None = None
         try:
             request = httpx.Request(
                 "GET",
@@ -170,36 +181,39 @@ class RocketReachClient:
                 extensions={"timeout": timeout.as_dict()},
             )
             with self._transport() as transport:
-                response = transport.handle_request(request)
-                response.read()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                reply = transport.send(request, seconds, size)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             # The cause is left out on purpose: its text holds the URL, and that the person.
-            raise from_transport(error, self._address) from None
-        failure = from_response(response, self._clock(), secret=self._key)
+            sent = transport is not None and transport.sent
+            raise from_transport(error, self._address, sent=sent) from None
+        failure = from_reply(reply, self._clock(), secret=self._key)
         if failure is not None:
             raise failure
-        try:
-            return decode(response.content), response.headers
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise from_undecodable(response, error) from None
+        return reply
 
     @contextmanager
-    def _transport(self) -> Iterator[httpx.HTTPTransport]:
+    def _transport(self) -> Iterator[Transport]:
         try:
             transport = self._idle.pop()
         except IndexError:
             transport = self._new_transport()
         try:
             yield transport
-        finally:
-            self._idle.append(transport)
+        except BaseException:
+            # Whatever state it is in, nobody else's answer may come out of it.
+            transport.close()
+            raise
+        self._idle.append(transport)
 
-    def _new_transport(self) -> httpx.HTTPTransport:
-        return httpx.HTTPTransport(
-            verify=self._tls,
-            proxy=_proxy(self._base_url),
-            limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-        )
+    def _new_transport(self) -> Transport:
+        return Transport(self._tls, _proxy(self._base_url))
+
+
+def _decoded(reply: Reply, decode: Callable[[bytes], _T]) -> _T:
+    try:
+        return decode(reply.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise from_undecodable(reply, error) from None
 
 
 def _proxy(url: str) -> str | None:

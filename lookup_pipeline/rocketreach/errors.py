@@ -4,6 +4,7 @@ All the rest of the project branches on `ErrorClass` and on nothing else.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -16,7 +17,7 @@ class ErrorClass(Enum):
     """What an error means for the lookup and for those behind it."""
 
     NOT_PROCESSED = "not processed"
-    """Certainly not processed: send it again later. Refused connection, 429, 503."""
+    """Certainly not processed: send it again later. No connection, 429, 503."""
     RETRYABLE = "retryable"
     """The provider documents that it may be sent again: 500."""
     AMBIGUOUS = "ambiguous"
@@ -63,8 +64,28 @@ class RocketReachError(Exception):
         self.address = address
 
 
-# The provider's documented statuses, and those that gateways in front of it answer. An unlisted
-# 4xx is the query's fault; an unlisted 5xx says nothing of whether the request was processed.
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came.
+
+    Attributes:
+        status: the HTTP status.
+        phrase: the words beside it.
+        headers: all of them.
+        body: unpacked; empty where it is flawed.
+        flaw: why there is no whole body, if so.
+    """
+
+    status: int
+    phrase: str
+    headers: httpx.Headers
+    body: bytes
+    flaw: str | None
+
+
+# What a status says by itself, whatever its body: the provider's documented ones, and those that
+# gateways in front of it answer. An unlisted 4xx is the query's fault; an unlisted 5xx says
+# nothing of whether the request was processed.
 _CLASSES = {
     401: ErrorClass.ACCOUNT,
     402: ErrorClass.ACCOUNT,
@@ -91,60 +112,68 @@ _NEVER_SENT = (
 )
 
 
-def from_response(
-    response: httpx.Response, now: datetime, *, secret: str
-) -> RocketReachError | None:
-    """The error an answer stands for; None for a 2xx.
+def from_reply(reply: Reply, now: datetime, *, secret: str) -> RocketReachError | None:
+    """The error an answer stands for; None for a 2xx that is whole.
 
     Args:
-        response: the answer, read.
+        reply: the answer.
         now: the current time, for a `Retry-After` that is a date.
         secret: the API key, masked wherever the provider repeats it.
     """
-    status = response.status_code
-    if response.is_success:
-        return None
+    status = reply.status
+    if 200 <= status < 300:
+        if reply.flaw is None:
+            return None
+        return RocketReachError(ErrorClass.AMBIGUOUS, reply.flaw, status=status)
+    body = _json(reply)
     # The provider's own 404 is JSON and is about the person; any other one, or a redirect, means
     # that something else answers at this address.
-    if status < 400 or (status == 404 and _json(response) is _NOT_JSON):
+    if status < 400 or (status == 404 and body is _NOT_JSON and reply.flaw is None):
         return RocketReachError(
             ErrorClass.ACCOUNT,
             "what answers is not the API: check ROCKETREACH_BASE_URL, which ends in /api/v2",
             status=status,
         )
-    body = _json(response)
     if status == 400 and isinstance(body, dict) and set(body) == {"lookup_type"}:
         return RocketReachError(
             ErrorClass.ACCOUNT,
-            f"{_reason(response, body, secret)}: check ROCKETREACH_LOOKUP_TYPE",
+            f"{_reason(reply, body, secret)}: check ROCKETREACH_LOOKUP_TYPE",
             status=status,
         )
-    unlisted = ErrorClass.QUERY if status < 500 else ErrorClass.AMBIGUOUS
-    reason = _reason(response, body, secret)
+    retry_after = parse_retry_after(reply.headers.get("Retry-After"), now)
+    reason = _reason(reply, body, secret)
     if status in _ACCOUNT_CURES:
         reason = f"{reason} {_ACCOUNT_CURES[status]}"
         if body is _NOT_JSON:
             reason += " Or it is not the API that answers: a proxy or firewall on the way may."
-    return RocketReachError(
-        _CLASSES.get(status, unlisted),
-        reason,
-        status=status,
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
-    )
+    return RocketReachError(_class(reply), reason, status=status, retry_after=retry_after)
+
+
+def _class(reply: Reply) -> ErrorClass:
+    if reply.status in _CLASSES:
+        return _CLASSES[reply.status]
+    # Of a body that did not come whole, nobody knows whom it blames.
+    if reply.status >= 500 or reply.flaw is not None:
+        return ErrorClass.AMBIGUOUS
+    return ErrorClass.QUERY
 
 
 _WAY = "check the network and ROCKETREACH_BASE_URL"
 
 
-def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> RocketReachError:
-    """The error that a failed request stands for: what matters is whether it may have left.
+def from_transport(
+    error: httpx.HTTPError | httpx.InvalidURL | UnicodeError, address: str, *, sent: bool
+) -> RocketReachError:
+    """The error that a request without an answer stands for: what matters is whether it left.
 
     Args:
-        error: httpx's own.
+        error: httpx's own, or Python's about a host that can be none.
         address: host and port that it was meant for.
+        sent: whether the request may have been written to its end.
     """
     kind = type(error).__name__
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+    not_an_address = httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError
+    if not sent and isinstance(error, not_an_address):
         return RocketReachError(
             ErrorClass.ACCOUNT,
             "the API's address is no URL: check ROCKETREACH_BASE_URL, which ends in /api/v2",
@@ -153,24 +182,23 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, address: str) -> R
         return RocketReachError(
             ErrorClass.NOT_PROCESSED, f"no connection to the API ({error}): {_WAY}", address=address
         )
-    if isinstance(error, _NEVER_SENT):
+    if isinstance(error, _NEVER_SENT) or not sent:
         # Its text is left out: it may quote a header, and a header holds the key.
         return RocketReachError(
             ErrorClass.NOT_PROCESSED, f"no connection to the API ({kind}): {_WAY}", address=address
         )
     return RocketReachError(
-        ErrorClass.AMBIGUOUS,
-        f"the connection failed before the answer was complete ({kind})",
+        ErrorClass.AMBIGUOUS, f"the connection failed before an answer came ({kind})"
     )
 
 
-def from_undecodable(response: httpx.Response, error: Exception) -> RocketReachError:
+def from_undecodable(reply: Reply, error: Exception) -> RocketReachError:
     """The error that a 200 with an unusable body stands for: it may well have been charged."""
-    kind = response.headers.get("Content-Type", "no content type")
+    kind = reply.headers.get("Content-Type", "no content type")
     return RocketReachError(
         ErrorClass.AMBIGUOUS,
         f"the answer is not the JSON it should be ({kind}; {type(error).__name__})",
-        status=response.status_code,
+        status=reply.status,
     )
 
 
@@ -195,9 +223,9 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
 _NOT_JSON = object()
 
 
-def _json(response: httpx.Response) -> object:
+def _json(reply: Reply) -> object:
     try:
-        return msgspec.json.decode(response.content)
+        return msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, RecursionError):
         return _NOT_JSON
 
@@ -206,16 +234,16 @@ def _json(response: httpx.Response) -> object:
 _REASON_LENGTH = 300
 
 
-def _reason(response: httpx.Response, body: object, secret: str) -> str:
-    return _words(response, body).replace(secret, "…")[:_REASON_LENGTH]
+def _reason(reply: Reply, body: object, secret: str) -> str:
+    return _words(reply, body).replace(secret, "…")[:_REASON_LENGTH]
 
 
-def _words(response: httpx.Response, body: object) -> str:
+def _words(reply: Reply, body: object) -> str:
     """The provider's words, whichever of its shapes they come in."""
     if body is _NOT_JSON:
-        return f"{response.reason_phrase} (the answer is not JSON)"
+        return f"{reply.phrase} ({reply.flaw or 'the answer is not JSON'})"
     if not isinstance(body, dict) or not body:
-        return response.reason_phrase
+        return reply.phrase
     for key in ("detail", "error", "message"):
         if body.get(key):
             return str(body[key])

@@ -250,7 +250,7 @@ def test_a_key_that_is_revoked_midway_leaves_nothing_unpublished_that_was_paid_f
     sandbox.change(complete_after_polls=0, latency_seconds=0.3)
     everybody = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(400)]
     workplace.write_csv([["Grace Hopper", "Univac", ""], *everybody])
-    with once(lambda: len(sandbox.lookups()) > 20, lambda: sandbox.change(account_state="revoked")):
+    with once(lambda: len(sandbox.lookups()) > 25, lambda: sandbox.change(account_state="revoked")):
         done = workplace.run("run", "--date", DAY)
     assert done.returncode == 1, told(done)
     assert "check ROCKETREACH_API_KEY" in done.stderr

@@ -27,6 +27,7 @@ from lookup_pipeline.processes import PROCESS_TAG, process_tags
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.schedules import nightly_enrichment
 from lookup_pipeline.sensors import lookup_status_sensor
+from lookup_pipeline.under_way import EVERY_JOB
 from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
 
 CSV = "name,company\nMarie Curie,University of Paris\nEmmy Noether,Bryn Mawr College\n"
@@ -105,7 +106,7 @@ def test_a_publication_is_asked_for_once_then_again_after_a_while_under_a_new_ke
     assert second.run_key != first.run_key
 
 
-@pytest.mark.parametrize("job", ["publish_job", "enrichment_job", "resubmit_job", "__ASSET_JOB"])
+@pytest.mark.parametrize("job", [*EVERY_JOB, "__ASSET_JOB"])
 def test_a_partition_that_a_run_works_on_is_left_alone(project: Project, job: str) -> None:
     project.write(CSV)
     project.run()

@@ -25,10 +25,12 @@ from lookup_pipeline.datasets.columns import (
     Dataset,
 )
 from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.enrichment.account import Plan
+from lookup_pipeline.enrichment.budget import SubmissionPolicy
 from lookup_pipeline.enrichment.poll import PollReport, poll
 from lookup_pipeline.enrichment.publish import PUBLISHED, Publication, publish
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.enrichment.submit import SubmissionPolicy, SubmissionReport, submit
+from lookup_pipeline.enrichment.submit import SubmissionReport, submit
 from lookup_pipeline.ledger import Ledger, State, open_ledger
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.publications import LedgerRow, rows_of
@@ -38,6 +40,7 @@ from lookup_pipeline.names.files import find_files
 from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.rocketreach import RocketReachClient
 from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline_tests.rocketreach.raw_server import Request, http
 
 DAY = "2026-01-05"
 NEXT_DAY = "2026-01-06"
@@ -106,9 +109,14 @@ class Pipeline:
         rate: float = 0,
         lookup_type: str = "standard",
         seconds: float | None = None,
+        windows: dict[str, int] | None = None,
+        min_credits: int = 0,
         progress: Callable[[SubmissionReport], None] = lambda _report: None,
+        **caps: int,
     ) -> SubmissionReport:
-        policy = SubmissionPolicy(lookup_type, rate, DEADLINE, seconds)
+        policy = SubmissionPolicy(
+            Plan(lookup_type, rate, windows or {}, min_credits), DEADLINE, seconds, **caps
+        )
         return submit(
             self.ledger, self.client, day, owner, policy, clock=self.clock, progress=progress
         )
@@ -207,6 +215,11 @@ def opened_pipeline(root: Path, base_url: str, api_key: str) -> Iterator[Pipelin
 def people(number: int, family: str = "Byron") -> list[Person]:
     """So many different people."""
     return [(f"Ada{place} {family}", f"Employer {place}") for place in range(number)]
+
+
+def to_lookups(answer: Callable[[Request], bytes]) -> Callable[[Request], bytes]:
+    """What a raw server says, but for the account call: there it knows of no limit."""
+    return lambda request: http(200, b"{}") if "/account" in request.path else answer(request)
 
 
 def sent(sandbox: RunningSandbox) -> Counter[str]:

@@ -2,22 +2,29 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from lookup_pipeline.datasets.columns import PENDING_LOOKUPS
-from lookup_pipeline.enrichment.submit import WORKERS
+from lookup_pipeline.enrichment.budget import MAX_A_DAY, MAX_NEW, MIN_CREDITS
+from lookup_pipeline.enrichment.submit import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
     DAY,
     NEXT_DAY,
+    MovableClock,
     Pipeline,
     once,
     opened_pipeline,
     people,
     sent,
+    to_lookups,
 )
+from lookup_pipeline_tests.rocketreach.raw_server import Request, http, raw_server
 
 
 def test_a_long_window_ends_the_run_in_success_and_opens_for_a_later_one(
@@ -33,21 +40,19 @@ def test_a_long_window_ends_the_run_in_success_and_opens_for_a_later_one(
     assert report.waits_until is not None
     assert 3_500 <= (report.waits_until - begun).total_seconds() <= 3_610
     assert report.accepted == report.failed == report.unconfirmed == 0
-    refused = sandbox.requests().violations
-    assert report.put_back == refused <= WORKERS
+    assert report.put_back == sandbox.requests().violations == 0, "the account said so before"
     assert pipeline.states() == {State.QUEUED: 110}
     pipeline.publish()
     assert {row["state"] for row in pipeline.rows(PENDING_LOOKUPS)} == {"queued"}
 
     assert pipeline.submit().waits_until is not None
-    assert sandbox.requests().violations == refused, "the next run does not even ask"
 
     sandbox.change(plan="custom")
     sandbox.advance(seconds=3_610)
     pipeline.clock.advance(seconds=3_610)
     report = pipeline.submit()
     assert (report.accepted, report.waits_until) == (110, None)
-    assert sandbox.requests().violations == refused
+    assert sandbox.requests().violations == 0
     assert set(sent(sandbox).values()) == {1}
 
 
@@ -61,15 +66,158 @@ def test_a_short_window_is_waited_out_within_the_run(
         sandbox.advance(seconds=61)
         pipeline.clock.advance(seconds=61)
 
-    def all_refused() -> bool:
+    def minute_is_used_up() -> bool:
         return pipeline.states() == {State.IN_FLIGHT: 15, State.QUEUED: 13}
 
-    with once(all_refused, next_minute):
+    with once(minute_is_used_up, next_minute):
         report = pipeline.submit()
     assert (report.accepted, report.waits_until) == (28, None)
-    assert report.put_back == sandbox.requests().violations <= WORKERS
+    assert report.put_back == sandbox.requests().violations == 0
     assert set(sent(sandbox).values()) == {1}
     assert {row.attempts for row in pipeline.ledger_rows().values()} == {1}
+
+
+def test_two_submissions_at_once_keep_the_plans_windows_together(
+    tmp_path: Path, pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(plan="essentials", latency_seconds=0.02)
+    pipeline.register(people(40), DAY)
+    pipeline.register(people(40, family="Lovelace"), NEXT_DAY)
+    with (
+        opened_pipeline(tmp_path, sandbox.base_url, sandbox.api_key) as other,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        for _ in range(3):
+            reports = [
+                threads.submit(pipeline.submit, DAY, seconds=1),
+                threads.submit(other.submit, NEXT_DAY, seconds=1),
+            ]
+            assert sum(report.result().accepted for report in reports) == 15
+            assert sandbox.requests().violations == 0
+            for clock in (pipeline.clock, other.clock):
+                clock.advance(seconds=61)
+            sandbox.advance(seconds=61)
+
+
+def test_a_window_that_somebody_else_fills_is_kept_too(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    """The key is used elsewhere, by what knows nothing of this ledger."""
+    sandbox.change(plan="essentials")
+    for number in range(9):
+        pipeline.client.lookup({"id": number + 1}, "standard")
+    pipeline.register(people(20))
+    assert pipeline.submit(seconds=0.5).accepted == 6
+    assert sandbox.requests().violations == 0
+
+
+def test_what_the_operator_says_of_the_plan_goes_before_what_the_account_says(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(plan="essentials")
+    pipeline.register(people(20))
+    report = pipeline.submit(windows={"minute": 4, "hour": 4})
+    assert (report.accepted, pipeline.states()[State.QUEUED]) == (4, 16)
+    assert report.waits_until is not None, "the hour is used up"
+
+
+def test_a_plan_that_the_account_does_not_tell_of_is_kept_by_what_was_sent(tmp_path: Path) -> None:
+    def answer(_request: Request) -> bytes:
+        return http(200, b'{"id": 7, "status": "complete"}')
+
+    with (
+        raw_server(to_lookups(answer)) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(20))
+        accepted = []
+        for _ in range(2):
+            accepted += [pipeline.submit(windows={"day": 7}).accepted for _ in range(2)]
+            pipeline.clock.advance(hours=25)
+        assert accepted == [7, 0, 7, 0]
+
+
+def test_an_account_that_does_not_answer_stops_nobody_who_has_set_no_floor(
+    tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    def answer(request: Request) -> bytes:
+        if "/account" in request.path:
+            return http(502, b"<html>", "text/html")
+        return http(200, b'{"id": 7, "status": "complete"}')
+
+    with (
+        raw_server(answer) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(3))
+        with pytest.raises(SubmissionStoppedError, match="floor of credits"):
+            pipeline.submit(min_credits=10)
+        assert pipeline.states() == {State.QUEUED: 3}
+        assert pipeline.submit().complete == 3
+
+
+def test_a_run_sends_no_more_than_its_maximum_and_the_next_goes_on(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.register(people(50))
+    report = pipeline.submit(max_new=20)
+    assert (report.accepted, report.capped_by, report.waits_until) == (20, MAX_NEW, None)
+    assert len(sandbox.lookups()) == 20
+    assert pipeline.submit(max_new=40).capped_by is None
+    assert len(sandbox.lookups()) == 50
+
+
+def test_what_was_refused_does_not_count_against_a_maximum(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.clock = MovableClock(speed=20)
+    sandbox.change(error_503=0.3)
+    pipeline.register(people(40))
+    report = pipeline.submit(max_new=25)
+    assert report.put_back > 0
+    assert (report.accepted, report.capped_by) == (25, MAX_NEW)
+
+
+def test_a_days_maximum_holds_over_all_partitions_and_ends_at_midnight_utc(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.register(people(20))
+    pipeline.register(people(20, family="Lovelace"), NEXT_DAY)
+    assert pipeline.submit(max_a_day=30).accepted == 20
+    report = pipeline.submit(NEXT_DAY, max_a_day=30)
+    assert (report.accepted, report.capped_by) == (10, MAX_A_DAY)
+    now = pipeline.clock()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert report.waits_until == midnight
+    pipeline.clock.advance(seconds=(midnight - now).total_seconds())
+    assert pipeline.submit(NEXT_DAY, max_a_day=30).accepted == 10
+    assert len(sandbox.lookups()) == 40
+
+
+def test_a_floor_of_credits_is_kept_whatever_is_in_flight(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(credits=30, not_found=0.2)
+    pipeline.register(people(60))
+    for _ in range(6):
+        report = pipeline.submit(min_credits=12)
+        pipeline.settle()
+        pipeline.clock.advance(hours=2)
+    assert report.capped_by == MIN_CREDITS
+    assert len(sandbox.charges()) == 18, "30 credits, 12 of them to keep"
+    assert pipeline.states()[State.QUEUED] > 0
+    sandbox.change(credits=1_000)
+    pipeline.clock.advance(hours=2)
+    assert pipeline.submit(min_credits=12).capped_by is None
+
+
+def test_a_floor_that_the_account_does_not_let_us_keep_stops_before_anything_is_sent(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.register(people(3))
+    with pytest.raises(SubmissionStoppedError, match="LOOKUP_PIPELINE_MIN_CREDITS can't be kept"):
+        pipeline.submit(lookup_type="premium (feeds disabled)", min_credits=5)
+    assert sandbox.lookups() == []
 
 
 def test_two_submitters_on_one_ledger_keep_one_rate(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookup_pipeline.enrichment.outcomes import (
-    MAX_SERVER_ERRORS,
+    MAX_TRIES,
     from_error,
     from_lookup,
     from_status,
@@ -69,9 +69,9 @@ def test_a_failed_submission_goes_back_into_the_queue_only_where_that_is_safe(
 ) -> None:
     error = RocketReachError(error_class, "said so", status=status, retry_after=retry_after)
     answer = from_error(
-        Claim(7, "{}", attempts), "me", error, NOW, tries=tries, others_succeed=others_succeed
+        Claim(7, "{}", attempts, 4), error, NOW, tries=tries, others_succeed=others_succeed
     )
-    assert (answer.lookup_id, answer.owner) == (7, "me")
+    assert (answer.lookup_id, answer.claim) == (7, 4)
     assert (answer.http_status, answer.failure_reason) == (status, "said so")
     assert answer.credits == 0
     assert answer.payload is None
@@ -87,12 +87,12 @@ def test_a_failed_submission_goes_back_into_the_queue_only_where_that_is_safe(
             assert wait == retry_after or (
                 retry_after is None and timedelta(0) < wait <= timedelta(minutes=1)
             )
-        case ErrorClass.RETRYABLE if attempts < MAX_SERVER_ERRORS or not others_succeed:
+        case ErrorClass.RETRYABLE if attempts < MAX_TRIES or not others_succeed:
             assert answer.state is State.QUEUED
             assert not answer.not_processed, "each time may be charged, so each time counts"
             # While nobody is answered, it is an outage: fail nobody, but leave them alone longer.
             assert answer.not_before is not None
-            longest = 1 if attempts < MAX_SERVER_ERRORS else 15
+            longest = 1 if attempts < MAX_TRIES else 15
             assert NOW < answer.not_before <= NOW + timedelta(minutes=longest)
         case ErrorClass.RETRYABLE:
             assert answer.state is State.FAILED
@@ -105,7 +105,7 @@ def test_a_failed_submission_goes_back_into_the_queue_only_where_that_is_safe(
 @given(st.integers(400, 499), st.integers(1, 9))
 def test_an_error_of_the_query_ends_the_lookup(status: int, attempts: int) -> None:
     error = RocketReachError(ErrorClass.QUERY, "said so", status=status)
-    answer = from_error(Claim(7, "{}", attempts), "me", error, NOW, tries=1, others_succeed=True)
+    answer = from_error(Claim(7, "{}", attempts, 4), error, NOW, tries=1, others_succeed=True)
     assert answer.state is State.FAILED
     expected = FailureKind.NOT_FOUND if status == 404 else FailureKind.INVALID_QUERY
     assert answer.failure_kind == expected
@@ -128,10 +128,10 @@ def test_a_credit_is_counted_for_a_profile_with_contact_data_and_for_nothing_els
     profile_id: int | None, contact: bool, status: str
 ) -> None:
     head = StatusAnswer(profile_id, status, contact, b"{}")
-    answer = from_lookup(Claim(7, "{}", 1), "me", LookupAnswer(head, "id"), NOW, DAY)
+    answer = from_lookup(Claim(7, "{}", 1, 4), LookupAnswer(head, "id"), NOW, DAY)
     assert answer.credits == int(contact and status == "complete")
     assert (answer.payload is not None) == (status == "complete")
-    assert (answer.request_id, answer.owner) == ("id", "me")
+    assert (answer.request_id, answer.claim) == ("id", 4)
 
 
 @given(profile_ids, durations)

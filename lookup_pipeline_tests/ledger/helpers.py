@@ -25,6 +25,8 @@ NEXT_DATE = "2026-01-06"
 FILE = "2026-01-05.csv"
 OWNER = "run-1"
 OTHER = "run-2"
+# The number of a lookup's first claim, and of its second.
+FIRST, ANOTHER = 1, 2
 
 
 def sqlite_url(folder: Path) -> str:
@@ -155,8 +157,8 @@ def stored_lookups(connection: Connection) -> dict[int, Stored]:
     }
 
 
-def complete(lookup_id: int, payload: bytes = b"{}", *, owner: str | None = None) -> Answer:
-    return Answer(lookup_id, State.COMPLETE, owner=owner, profile_id=7, payload=payload, credits=1)
+def complete(lookup_id: int, payload: bytes = b"{}", *, claim: int | None = None) -> Answer:
+    return Answer(lookup_id, State.COMPLETE, claim=claim, profile_id=7, payload=payload, credits=1)
 
 
 def in_flight(
@@ -187,17 +189,17 @@ def failed(lookup_id: int, kind: str = "not_found") -> Answer:
     return Answer(lookup_id, State.FAILED, failure_kind=kind, failure_reason="no such person")
 
 
-def unconfirmed(lookup_id: int, owner: str = OWNER) -> Answer:
-    return Answer(lookup_id, State.UNCONFIRMED, owner=owner, failure_kind="unconfirmed")
+def unconfirmed(lookup_id: int, claim: int | None = FIRST) -> Answer:
+    return Answer(lookup_id, State.UNCONFIRMED, claim=claim, failure_kind="unconfirmed")
 
 
 def put_back(
     lookup_id: int,
-    owner: str = OWNER,
+    claim: int | None = FIRST,
     *,
     not_before: datetime | None = None,
     not_processed: bool = True,
 ) -> Answer:
     return Answer(
-        lookup_id, State.QUEUED, owner=owner, not_before=not_before, not_processed=not_processed
+        lookup_id, State.QUEUED, claim=claim, not_before=not_before, not_processed=not_processed
     )

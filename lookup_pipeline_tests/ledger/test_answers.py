@@ -14,7 +14,9 @@ from lookup_pipeline.ledger.polling import expire_deadlines
 from lookup_pipeline.ledger.submissions import LEASE, expire_leases
 from lookup_pipeline.ledger.tables import payloads
 from lookup_pipeline_tests.ledger.helpers import (
+    ANOTHER,
     DATE,
+    FIRST,
     NEXT_DATE,
     OTHER,
     OWNER,
@@ -164,8 +166,8 @@ def test_a_server_error_counts_as_an_attempt(ledger: Ledger, ann: int) -> None:
     assert again.attempts == 2
 
 
-@pytest.mark.parametrize("told", [put_back(1, OTHER), unconfirmed(1, OTHER)])
-def test_another_owner_neither_releases_nor_gives_up_a_lookup(
+@pytest.mark.parametrize("told", [put_back(1, ANOTHER), unconfirmed(1, ANOTHER)])
+def test_another_claim_neither_releases_nor_gives_up_a_lookup(
     ledger: Ledger, ann: int, told: Answer
 ) -> None:
     assert ann == 1
@@ -173,7 +175,7 @@ def test_another_owner_neither_releases_nor_gives_up_a_lookup(
     assert stored(ledger, ann).state is State.SUBMITTING
 
 
-def test_an_answer_without_an_owner_never_releases_a_lookup(ledger: Ledger, ann: int) -> None:
+def test_an_answer_without_a_claim_never_releases_a_lookup(ledger: Ledger, ann: int) -> None:
     assert answer(ledger, Answer(ann, State.QUEUED, not_processed=True)) == 0
     assert answer(ledger, Answer(ann, State.UNCONFIRMED)) == 0
     assert stored(ledger, ann).state is State.SUBMITTING
@@ -185,9 +187,21 @@ def test_the_late_word_of_its_own_claim_releases_an_unconfirmed_lookup(
     late = T0 + LEASE + SECOND
     with ledger.write() as connection:
         assert expire_leases(connection, late) == 1
-    assert answer(ledger, put_back(ann, OTHER), now=late) == 0
+    assert answer(ledger, put_back(ann, ANOTHER), now=late) == 0
     assert answer(ledger, put_back(ann), now=late) == 1
     assert [claimed.lookup_id for claimed in claim_all(ledger, late, owner=OTHER)] == [ann]
+
+
+def test_the_late_word_of_an_earlier_claim_does_not_release_a_later_one(
+    ledger: Ledger, ann: int
+) -> None:
+    """The same run may claim twice: its first request's answer says nothing of the second."""
+    answer(ledger, put_back(ann))
+    (again,) = claim_all(ledger)
+    assert again.number == ANOTHER
+    assert answer(ledger, put_back(ann, FIRST), unconfirmed(ann, FIRST)) == 0
+    assert stored(ledger, ann).state is State.SUBMITTING
+    assert answer(ledger, put_back(ann, ANOTHER)) == 1
 
 
 def test_a_lookup_back_in_the_queue_that_turns_out_to_be_under_way_is_not_sent_again(
@@ -214,7 +228,7 @@ _ANSWERS = st.builds(
     Answer,
     lookup_id=st.sampled_from([1, 2]),
     state=st.sampled_from([State.IN_FLIGHT, State.FAILED, State.COMPLETE, State.UNCONFIRMED]),
-    owner=st.sampled_from([OWNER, OTHER, None]),
+    claim=st.sampled_from([FIRST, ANOTHER, None]),
     api_status=st.sampled_from([None, "searching", "progress"]),
     profile_id=st.sampled_from([None, 7, 8]),
     next_poll_at=st.sampled_from([None, T0, T0 + SECOND]),

@@ -1,7 +1,7 @@
 """The invariants hold whatever happens in whichever order, over the real ledger.
 
-Times are the machine's own. A request is answered with "not processed" or "try again" at most
-once, as submission does; every other answer may come late, repeatedly, and from anywhere.
+Times are the machine's own. Any answer may come late and repeatedly; those that do not put a
+lookup back into the queue may come from anywhere.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
-from lookup_pipeline.ledger import SETTLED, State
+from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.polling import LATE_POLL, POLL_LEASE, claim_due, expire_deadlines
 from lookup_pipeline.ledger.publications import (
@@ -25,6 +25,7 @@ from lookup_pipeline.ledger.publications import (
     rows_of,
 )
 from lookup_pipeline.ledger.registration import RequestedRow
+from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.ledger.submissions import LEASE, claim, expire_leases, queued_ids
 from lookup_pipeline.ledger.tables import lookups, partitions
 from lookup_pipeline_tests.ledger.helpers import (
@@ -61,12 +62,10 @@ _KINDS = st.sampled_from(
 
 @dataclass(slots=True)
 class Sent:
-    """A request that left, as the process that sent it knows it."""
+    """A request that left, as the process that sent it knows it: it names its claim."""
 
     lookup_id: int
-    owner: str
-    number: int
-    put_back: bool = False
+    claim: int
 
 
 @dataclass(slots=True)
@@ -98,7 +97,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         # Lookups whose last request may have been processed: nobody may send them.
         self.risky: dict[int, Sent] = {}
         self.seen = Seen()
-        self.released: int | None = None
+        self.released: set[int] = set()
         self.payloads_made = 0
 
     def teardown(self) -> None:
@@ -139,7 +138,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert before.state is State.QUEUED
             assert before.not_before is None or before.not_before <= self.now
             assert each.attempts == before.attempts + 1
-            request = Sent(each.lookup_id, owner, len(self.sent))
+            request = Sent(each.lookup_id, each.number)
             self.sent.append(request)
             self.risky[each.lookup_id] = request
 
@@ -154,20 +153,17 @@ class AnyInterleaving(RuleBasedStateMachine):
         self._answer_request(self.sent[-1 - place % len(self.sent)], kind, wait)
 
     def _answer_request(self, request: Sent, kind: str, wait: int) -> None:
-        if kind in ("not_processed", "retryable"):
-            if request.put_back:
-                return
-            request.put_back = True
-            if self.risky.get(request.lookup_id) is request:
-                self.released = request.lookup_id
-        self._record(self._answer(kind, request.lookup_id, request.owner, wait))
+        sent_again = kind in ("not_processed", "retryable")
+        if sent_again and self.risky.get(request.lookup_id) is request:
+            self.released.add(request.lookup_id)
+        self._record(self._answer(kind, request.lookup_id, request.claim, wait))
 
     @precondition(lambda self: self.seen.lookups)
     @rule(data=st.data(), kind=_KINDS)
     def someone_else_answers(self, data: st.DataObject, kind: str) -> None:
         """A webhook, a stranger, a defect: whatever it says, nothing is sent again."""
         lookup_id = data.draw(st.sampled_from(sorted(self.seen.lookups)), label="lookup")
-        self._record(self._answer(kind, lookup_id, "stranger", 0))
+        self._record(self._answer(kind, lookup_id, None, 0))
 
     @precondition(lambda self: self._any_in(State.IN_FLIGHT) or self._any_in(State.FAILED))
     @rule(
@@ -215,6 +211,26 @@ class AnyInterleaving(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             expire_deadlines(connection, self.now)
 
+    @precondition(lambda self: self._any_in(State.FAILED) or self._any_in(State.UNCONFIRMED))
+    @rule(
+        date=st.sampled_from(DATES),
+        kinds=st.sets(st.sampled_from(FailureKind), min_size=1),
+        hours_ago=st.sampled_from([0, 1]),
+    )
+    def the_operator_has_some_sent_again(
+        self, date: str, kinds: set[FailureKind], hours_ago: int
+    ) -> None:
+        self.now += SECOND
+        asked_at = self.now - timedelta(hours=hours_ago)
+        meant = set()
+        for _file, _line, lookup_id in self.seen.rows[date]:
+            ended = self.seen.lookups[lookup_id]
+            if ended.failure_kind in kinds and ended.settled_at and ended.settled_at < asked_at:
+                meant.add(lookup_id)
+        self.released |= meant
+        with self.ledger.write() as connection:
+            assert requeue(connection, date, kinds, asked_at) == len(meant)
+
     @rule(date=st.sampled_from(DATES))
     def a_publication_begins(self, date: str) -> None:
         self.snapshots.append((date, self.seen.news[date]))
@@ -236,12 +252,12 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     # How it is said ----------------------------------------------------------------------------
 
-    def _answer(self, kind: str, lookup_id: int, owner: str | None, wait: int) -> Answer:
+    def _answer(self, kind: str, lookup_id: int, claim: int | None, wait: int) -> Answer:
         later = self.now + wait * SECOND
         match kind:
             case "complete":
                 self.payloads_made += 1
-                return complete(lookup_id, b'{"n":%d}' % self.payloads_made, owner=owner)
+                return complete(lookup_id, b'{"n":%d}' % self.payloads_made, claim=claim)
             case "failed":
                 return failed(lookup_id)
             case "in_flight" | "without_id":
@@ -253,11 +269,11 @@ class AnyInterleaving(RuleBasedStateMachine):
                     deadline=self.now + DEADLINE,
                 )
             case "unconfirmed":
-                return unconfirmed(lookup_id, str(owner))
+                return unconfirmed(lookup_id, claim)
             case _:
                 return put_back(
                     lookup_id,
-                    str(owner),
+                    claim,
                     not_before=later if wait else None,
                     not_processed=kind == "not_processed",
                 )
@@ -284,15 +300,16 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert after.payloads.get(lookup_id, payload) == payload, "the first profile stays"
         for date in DATES:
             self._check_news(date, before, after)
-        self.seen, self.released = after, None
+        self.seen, self.released = after, set()
 
     def _check_move(self, lookup_id: int, was: Stored, is_now: Stored) -> None:
         if was.state is State.COMPLETE:
             assert is_now == was
         if was.state is not State.QUEUED and is_now.state is State.QUEUED:
-            assert self.released == lookup_id, "only its own request may put it back"
-            assert was.state in (State.SUBMITTING, State.UNCONFIRMED)
-            del self.risky[lookup_id]
+            assert lookup_id in self.released, (
+                "only its own claim, or the operator, may put it back"
+            )
+            self.risky.pop(lookup_id, None)
         if is_now.state in SETTLED:
             # One that timed out is still asked about, now and then.
             assert is_now.next_poll_at is None or is_now.failure_kind == "timed_out"

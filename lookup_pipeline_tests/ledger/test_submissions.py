@@ -13,11 +13,13 @@ from lookup_pipeline.ledger.submissions import (
     expire_leases,
     next_ready_at,
     queued_ids,
+    renew,
 )
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline.ledger.times import EPOCH
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
+    FIRST,
     NEXT_DATE,
     OTHER,
     OWNER,
@@ -52,7 +54,7 @@ def test_lookups_are_claimed_in_the_order_in_which_they_were_asked_for(ledger: L
 
 def test_a_claim_tells_what_to_send_and_how_often_it_was_sent(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann"]))
-    assert claim_all(ledger) == [Claim(lookup_of(ledger, "ann"), '{"name":"ann"}', 1)]
+    assert claim_all(ledger) == [Claim(lookup_of(ledger, "ann"), '{"name":"ann"}', 1, FIRST)]
     (row,) = published_rows(ledger)
     assert (row.state, row.submitted_at) == (State.SUBMITTING, T0)
 
@@ -164,6 +166,21 @@ def test_a_lookup_claimed_again_has_a_lease_of_its_own(ledger: Ledger) -> None:
     answer(ledger, put_back(claimed.lookup_id))
     claim_all(ledger, T0 + 50 * SECOND)
     assert expire(ledger, 1) == 0
+    assert expire(ledger, 51) == 1
+
+
+def test_a_claim_that_is_renewed_lives_on_and_one_that_is_over_is_not_brought_back(
+    ledger: Ledger,
+) -> None:
+    register(ledger, rows_for(["ann", "ben"]))
+    ann, ben = claim_all(ledger)
+    answer(ledger, put_back(ben.lookup_id))
+    (again,) = claim_all(ledger, T0 + SECOND)
+    with ledger.write() as connection:
+        renew(connection, [ann, ben], T0 + 50 * SECOND)
+    assert expire(ledger, 2) == 1, "ben's second claim is not renewed by the first one's owner"
+    assert stored(ledger, again.lookup_id).state is State.UNCONFIRMED
+    assert expire(ledger, 49) == 0
     assert expire(ledger, 51) == 1
 
 

@@ -1,11 +1,14 @@
 """A server on a real socket that answers what a test says, down to the byte."""
 
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -18,7 +21,14 @@ class Ending(Enum):
     SILENCE = "left open, and nothing more is said"
 
 
-Answer = bytes | Callable[["Request"], bytes]
+class Said(NamedTuple):
+    """An answer in parts, sent as they come, with an ending of its own."""
+
+    parts: Iterable[bytes]
+    ending: Ending = Ending.KEEP
+
+
+Answer = bytes | Callable[["Request"], bytes | Said]
 
 
 class Request:
@@ -38,10 +48,17 @@ class Request:
 class RawServer:
     """Answers every request alike, and remembers what came."""
 
-    def __init__(self, listener: socket.socket, answer: Answer, ending: Ending) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        answer: Answer,
+        ending: Ending,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self._listener = listener
         self._answer = answer
         self._ending = ending
+        self._tls = tls
         self._over = threading.Event()
         self.port: int = listener.getsockname()[1]
         self.requests: list[Request] = []
@@ -50,7 +67,15 @@ class RawServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api/v2"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/api/v2"
+
+    def lookups(self) -> Counter[str]:
+        """How often each person's lookup came, by the name asked for."""
+        return Counter(
+            request.query["name"][0]
+            for request in self.requests
+            if request.path.endswith("/person/lookup")
+        )
 
     def accept(self) -> None:
         while not self._over.is_set():
@@ -68,8 +93,8 @@ class RawServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+    def _serve(self, accepted: socket.socket) -> None:
+        with suppress(OSError), self._greeted(accepted) as connection:
             while head := self._head(connection):
                 if not head.startswith(b"GET "):
                     # As real servers do with a TLS greeting on a plain port.
@@ -77,16 +102,20 @@ class RawServer:
                     return
                 request = Request(head)
                 self.requests.append(request)
-                answer = self._answer
-                connection.sendall(answer if isinstance(answer, bytes) else answer(request))
-                if self._ending is Ending.RESET:
-                    linger = struct.pack("ii", 1, 0)
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                if self._ending is Ending.SILENCE:
+                answer = self._answer if isinstance(self._answer, bytes) else self._answer(request)
+                said = answer if isinstance(answer, Said) else Said([answer], self._ending)
+                for part in said.parts:
+                    connection.sendall(part)
+                if said.ending is Ending.RESET:
+                    reset_on_close(connection)
+                if said.ending is Ending.SILENCE:
                     self._over.wait(30)
-                if self._ending is not Ending.KEEP:
+                if said.ending is not Ending.KEEP:
                     return
             self.closed_by_client += 1
+
+    def _greeted(self, accepted: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
 
     @staticmethod
     def _head(connection: socket.socket) -> bytes:
@@ -100,11 +129,18 @@ class RawServer:
         return head.partition(b"\r\n\r\n")[0]
 
 
+def reset_on_close(connection: socket.socket) -> None:
+    """Have a connection end with a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @contextmanager
-def raw_server(answer: Answer, ending: Ending = Ending.KEEP) -> Iterator[RawServer]:
+def raw_server(
+    answer: Answer, ending: Ending = Ending.KEEP, *, tls: ssl.SSLContext | None = None
+) -> Iterator[RawServer]:
     """A server on a free port until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = RawServer(listener, answer, ending)
+        server = RawServer(listener, answer, ending, tls)
         threading.Thread(target=server.accept, daemon=True).start()
         try:
             yield server
@@ -133,3 +169,34 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+@contextmanager
+def closing_server() -> Iterator[str]:
+    """The address of a server that resets every connection as soon as it is made."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    reset_on_close(connection)
+                    connection.close()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def full_server() -> Iterator[str]:
+    """The address of a server that takes no connection any more: whoever tries waits."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
+        for _ in range(4):
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2"

@@ -1,19 +1,28 @@
 """Every way a request can go wrong, over real sockets: its class, its status, its silence."""
 
+import socket
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
+from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError, transport
 from lookup_pipeline.rocketreach import client as client_module
 from lookup_pipeline.rocketreach.errors import from_transport, parse_retry_after
-from lookup_pipeline_tests.rocketreach.raw_server import Ending, closed_port, http, raw_server
+from lookup_pipeline_tests.rocketreach.raw_server import (
+    Ending,
+    closed_port,
+    closing_server,
+    http,
+    raw_server,
+)
 
 KEY = "k3y-that-nobody-may-see"
 PERSON: Mapping[str, str | int] = {
@@ -81,11 +90,13 @@ ANSWERS = {
     "429 by a gateway": (http(429, HTML, "text/html", Retry_After="3"), NOT_PROCESSED, 3.0),
     "503 with Retry-After": (http(503, b"{}", Retry_After="30"), NOT_PROCESSED, 30.0),
     "503 without": (http(503, HTML, "text/html"), NOT_PROCESSED, None),
+    "503 with garbage for it": (http(503, b"{}", Retry_After="in a while"), NOT_PROCESSED, None),
     "425": (http(425, b"{}"), NOT_PROCESSED, None),
     "500": (http(500, b'{"error": "Try again later."}'), RETRYABLE, None),
     "502 with HTML": (http(502, HTML, "text/html"), AMBIGUOUS, None),
     "504 with HTML": (http(504, HTML, "text/html"), AMBIGUOUS, None),
     "a 5xx nobody documents": (http(520, b""), AMBIGUOUS, None),
+    "a status beyond the standard's": (http(999, b""), AMBIGUOUS, None),
     "408": (http(408, b""), AMBIGUOUS, None),
     "200 with HTML": (http(200, HTML, "text/html"), AMBIGUOUS, None),
     "200 with JSON of another shape": (http(200, b'"fine"'), AMBIGUOUS, None),
@@ -151,7 +162,8 @@ def test_silence_after_the_request_went_out_is_ambiguous(
 ) -> None:
     monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(0.2))
     error = answered(said, Ending.SILENCE)
-    assert (error.error_class, error.status, error.retry_after) == (AMBIGUOUS, None, None)
+    assert (error.error_class, error.retry_after) == (AMBIGUOUS, None)
+    assert error.status == (200 if b"Length" in said else None)
     assert "ReadTimeout" in error.reason
 
 
@@ -164,39 +176,125 @@ def test_a_connection_that_ends_without_an_answer_is_ambiguous(ending: Ending) -
 @pytest.mark.parametrize("ending", [Ending.RESET, Ending.CLOSE])
 def test_a_body_that_is_cut_short_is_ambiguous(ending: Ending) -> None:
     error = answered(http(200, b'{"id": 1, "status": "comp', promised=500), ending)
-    assert (error.error_class, error.status, error.retry_after) == (AMBIGUOUS, None, None)
+    assert (error.error_class, error.status, error.retry_after) == (AMBIGUOUS, 200, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        (401, ACCOUNT),
+        (402, ACCOUNT),
+        (403, ACCOUNT),
+        (302, ACCOUNT),
+        (429, NOT_PROCESSED),
+        (425, NOT_PROCESSED),
+        (503, NOT_PROCESSED),
+        (500, RETRYABLE),
+        (502, AMBIGUOUS),
+        # Whom these blame stands in the body.
+        (400, AMBIGUOUS),
+        (404, AMBIGUOUS),
+        (422, AMBIGUOUS),
+    ],
+)
+@pytest.mark.parametrize("flaw", ["cut short", "no gzip"])
+def test_an_error_whose_body_is_lost_is_what_its_status_says_by_itself(
+    status: int, error_class: ErrorClass, flaw: str
+) -> None:
+    cut = flaw == "cut short"
+    headers = {"Retry_After": "5"} | ({} if cut else {"Content_Encoding": "gzip"})
+    answer = http(status, b'{"lookup', promised=500 if cut else None, **headers)
+    error = answered(answer, Ending.CLOSE)
+    assert (error.error_class, error.status) == (error_class, status)
 
 
 def test_an_answer_that_is_no_http_is_ambiguous() -> None:
     assert answered(b"220 mail.example.net ESMTP\r\n", Ending.CLOSE).error_class is AMBIGUOUS
 
 
-def test_a_body_that_does_not_unpack_is_ambiguous() -> None:
-    error = answered(http(200, b"this is no gzip", Content_Encoding="gzip"))
-    assert error.error_class is AMBIGUOUS
+def test_a_connection_that_breaks_before_the_request_is_written_was_not_processed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_at_once = transport._Stream.write
+
+    def write_late(*arguments: Any, **options: Any) -> None:
+        time.sleep(0.1)
+        write_at_once(*arguments, **options)
+
+    monkeypatch.setattr(transport._Stream, "write", write_late)
+    with closing_server() as base_url:
+        error = failed_lookup(base_url)
+    assert (error.error_class, error.status) == (NOT_PROCESSED, None)
+    assert "no connection" in error.reason
+
+
+def test_a_proxy_that_is_silent_before_the_request_is_written_has_processed_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "TIMEOUT", httpx.Timeout(0.2))
+    # The system takes the connection, and nobody reads from it.
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.delenv("NO_PROXY")
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        error = failed_lookup("https://api.invalid/api/v2")
+    assert error.error_class is NOT_PROCESSED
+    assert "ReadTimeout" in error.reason
+
+
+def test_a_request_whose_time_is_over_before_it_is_written_does_not_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Finding the host's address has no end of its own."""
+    resolve = socket.getaddrinfo
+
+    def resolve_slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.3)
+        return resolve(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+    monkeypatch.setattr(client_module, "LOOKUP_SECONDS", 0.2)
+    with raw_server(http(200, b"{}")) as server:
+        error = failed_lookup(server.base_url)
+        assert error.error_class is NOT_PROCESSED
+        assert server.requests == []
 
 
 @pytest.mark.parametrize(
-    ("kind", "error_class"),
+    ("kind", "sent", "error_class"),
     [
-        (httpx.ConnectTimeout, NOT_PROCESSED),
-        (httpx.PoolTimeout, NOT_PROCESSED),
-        (httpx.ProxyError, NOT_PROCESSED),
-        (httpx.WriteTimeout, AMBIGUOUS),
-        (httpx.WriteError, AMBIGUOUS),
-        (httpx.ReadError, AMBIGUOUS),
-        (httpx.RemoteProtocolError, AMBIGUOUS),
+        (httpx.ConnectTimeout, False, NOT_PROCESSED),
+        (httpx.PoolTimeout, False, NOT_PROCESSED),
+        (httpx.ProxyError, True, NOT_PROCESSED),
+        (httpx.WriteTimeout, False, NOT_PROCESSED),
+        (httpx.ReadError, False, NOT_PROCESSED),
+        (httpx.InvalidURL, False, ACCOUNT),
+        (UnicodeError, False, ACCOUNT),
+        (UnicodeError, True, AMBIGUOUS),
+        (httpx.WriteTimeout, True, AMBIGUOUS),
+        (httpx.WriteError, True, AMBIGUOUS),
+        (httpx.ReadError, True, AMBIGUOUS),
+        (httpx.RemoteProtocolError, True, AMBIGUOUS),
     ],
 )
 def test_a_transport_error_is_classified_by_whether_the_request_may_have_left(
-    kind: Callable[[str], httpx.HTTPError], error_class: ErrorClass
+    kind: Callable[[str], httpx.HTTPError | httpx.InvalidURL | UnicodeError],
+    sent: bool,
+    error_class: ErrorClass,
 ) -> None:
-    assert from_transport(kind("told"), "api.example.com").error_class is error_class
+    assert from_transport(kind("told"), "api.example.com", sent=sent).error_class is error_class
 
 
 @pytest.mark.parametrize(
     "base_url",
-    ["http://127.0.0.1:port/api/v2", "http://[::1/api/v2", "http:///api/v2", "ftp://x/api/v2"],
+    [
+        "http://127.0.0.1:port/api/v2",
+        "http://[::1/api/v2",
+        "http:///api/v2",
+        "ftp://x/api/v2",
+        "http://a..b/api/v2",
+        f"http://{'a' * 70}.example/api/v2",
+    ],
 )
 def test_an_address_that_is_none_was_never_asked(base_url: str) -> None:
     """Nothing left this machine, so nobody may end up unconfirmed for it."""

@@ -1,0 +1,135 @@
+"""How many lookups may go out now: by the operator's maxima, and by what the plan still allows."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from lookup_pipeline.enrichment.account import Plan, learn_allowances
+from lookup_pipeline.enrichment.outcomes import MAX_TRIES, Clock
+from lookup_pipeline.ledger import Ledger, allowances, limits
+from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
+
+MAX_NEW = "max_new_lookups"
+"""What stopped a submission: the run's own maximum."""
+
+MAX_A_DAY = "max_new_lookups_per_day"
+"""What stopped a submission: the maximum of a day."""
+
+MIN_CREDITS = "min_credits"
+"""What stopped a submission: the floor of credits."""
+
+# While the account does not tell what is left, what is used up is asked about so often.
+_ACCOUNT_SILENCE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionPolicy:
+    """What an operator may set.
+
+    Attributes:
+        plan: what holds for the account.
+        deadline: how long a lookup may stay in flight.
+        seconds: no request leaves after so long; None for as long as it takes.
+        max_new: lookups that this submission may send; None for any number.
+        max_a_day: lookups that all may send on one day, UTC; None for any number.
+        max_tries: how often a person is sent whom the provider answers with 500.
+    """
+
+    plan: Plan
+    deadline: timedelta
+    seconds: float | None = None
+    max_new: int | None = None
+    max_a_day: int | None = None
+    max_tries: int = MAX_TRIES
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a budget allows.
+
+    Attributes:
+        lookups: how many may go out now.
+        until: when more may, where none may now and it is known.
+        look_again_at: when to ask again, which may be sooner.
+        capped_by: the operator's maximum that is reached.
+        asks_account: whether the account has to be asked first.
+    """
+
+    lookups: int = 0
+    until: datetime | None = None
+    look_again_at: datetime | None = None
+    capped_by: str | None = None
+    asks_account: bool = False
+
+
+class Budget:
+    """The budget of one submission."""
+
+    def __init__(self, policy: SubmissionPolicy) -> None:
+        self._policy = policy
+        self._knows_account = False
+        self._sent: set[int] = set()
+
+    def note_sent(self, lookup_id: int) -> None:
+        """This submission sends a lookup."""
+        self._sent.add(lookup_id)
+
+    def note_put_back(self, lookup_id: int) -> None:
+        """It went back into the queue: it has cost nothing."""
+        self._sent.discard(lookup_id)
+
+    def verdict(self, connection: Connection, wanted: int, now: datetime) -> Verdict:
+        """How many of the lookups that are wanted now may go out."""
+        if not self._knows_account:
+            return Verdict(asks_account=True)
+        policy = self._policy
+        if policy.max_new is not None:
+            wanted = min(wanted, policy.max_new - len(self._sent))
+            if wanted <= 0:
+                return Verdict(capped_by=MAX_NEW)
+        if policy.max_a_day is not None:
+            today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            wanted = min(wanted, policy.max_a_day - allowances.sent_since(connection, today))
+            if wanted <= 0:
+                return Verdict(until=today + timedelta(days=1), capped_by=MAX_A_DAY)
+        return self._by_plan(connection, wanted, now)
+
+    @staticmethod
+    def _by_plan(connection: Connection, wanted: int, now: datetime) -> Verdict:
+        left = allowances.left(connection)
+        if left is None:
+            return Verdict(wanted)
+        if left.lookups:
+            return Verdict(min(wanted, left.lookups))
+        if left.look_again_at <= now:
+            return Verdict(asks_account=True)
+        return Verdict(
+            until=left.opens_at,
+            look_again_at=left.look_again_at,
+            capped_by=MIN_CREDITS if left.by == allowances.CREDITS else None,
+        )
+
+    def ask_account(
+        self, ledger: Ledger, client: RocketReachClient, clock: Clock
+    ) -> tuple[str, RocketReachError] | None:
+        """Learn what the plan still allows; what is in the way of sending more, if anything is.
+
+        Without an answer, submission goes on by what is known: `Retry-After` is still obeyed.
+        """
+        self._knows_account = True
+        try:
+            learn_allowances(ledger, client, self._policy.plan, clock)
+        except RocketReachError as error:
+            if error.error_class is ErrorClass.ACCOUNT:
+                return "The account is in trouble", error
+            if self._policy.plan.min_credits:
+                return "Whether the floor of credits is kept can't be told", error
+            with ledger.write() as connection:
+                if error.retry_after is None:
+                    allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
+                else:
+                    # Who asks for silence wants no lookups either; then the account is asked again.
+                    limits.block(connection, limits.LOOKUPS, clock() + error.retry_after)
+                    self._knows_account = False
+        return None

@@ -1,0 +1,62 @@
+"""Going on with what the provider's limits held back, when the limits allow it again."""
+
+from datetime import datetime, timedelta
+
+from lookup_pipeline.enrichment.account import Plan, find_credits, learn_allowances
+from lookup_pipeline.enrichment.outcomes import Clock
+from lookup_pipeline.enrichment.submit import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.ledger import Ledger, allowances, limits
+from lookup_pipeline.ledger.continuation import continue_from
+from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.rocketreach import RocketReachClient, RocketReachError
+
+# Between looks at an account in trouble: its key is mended or its credits bought by a person.
+ACCOUNT_CHECK = timedelta(minutes=15)
+
+# What the account call shows to be over: a key that is not accepted, credits that are used up.
+_MENDED_ELSEWHERE = (401, 402)
+
+
+def note_end(
+    ledger: Ledger, lookup_date: str, report: SubmissionReport, *, in_backfill: bool
+) -> None:
+    """After a submission: have what limits held back go on by itself, and nothing else."""
+    with ledger.write() as connection:
+        at = report.look_again_at or report.waits_until
+        continue_from(connection, lookup_date, at, in_backfill=in_backfill)
+
+
+def note_trouble(
+    ledger: Ledger, lookup_date: str, error: Exception, *, in_backfill: bool, clock: Clock = utc_now
+) -> None:
+    """After a submission that failed: go on once the key is mended or there are credits again.
+
+    Other trouble is the operator's: whether it is over can't be seen from here.
+    """
+    cause = error.error if isinstance(error, SubmissionStoppedError) else error
+    if isinstance(cause, RocketReachError) and cause.status in _MENDED_ELSEWHERE:
+        with ledger.write() as connection:
+            at = clock() + ACCOUNT_CHECK
+            continue_from(connection, lookup_date, at, in_backfill=in_backfill)
+
+
+def blocked_until(
+    ledger: Ledger, client: RocketReachClient, plan: Plan, *, clock: Clock = utc_now
+) -> datetime | None:
+    """Until when it is in vain to send lookups; None where they may go out now.
+
+    Asks the account, which is free, but not while the provider wants silence.
+
+    Raises:
+        RocketReachError: the account is in trouble, or does not answer.
+    """
+    with ledger.read() as connection:
+        silent_until = limits.blocked_until(connection, limits.LOOKUPS)
+    if silent_until is not None and silent_until > clock():
+        return silent_until
+    account = learn_allowances(ledger, client, plan, clock)
+    if find_credits(account, plan.lookup_type) == 0:
+        return clock() + ACCOUNT_CHECK
+    with ledger.read() as connection:
+        left = allowances.left(connection)
+    return left.look_again_at if left is not None and not left.lookups else None

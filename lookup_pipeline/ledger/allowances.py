@@ -1,0 +1,187 @@
+"""What the provider's plan still allows: lookups in each of its windows, and credits above a floor.
+
+The account call tells the figures; each claim takes its lookups off them, in every process, so the
+plan's limits are kept and not bumped into. What is used up is asked about again when the window is
+expected to open, and now and then before: how the provider lays its windows is not published.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
+
+from lookup_pipeline.ledger.states import State
+from lookup_pipeline.ledger.tables import allowances, lookups
+from lookup_pipeline.ledger.times import EPOCH, UtcTime
+
+CREDITS = "credits"
+"""The allowance that is no window: what may be spent above the floor."""
+
+WINDOWS = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    # The longest there is: what a month means to the provider is not published.
+    "month": timedelta(days=31),
+}
+
+# Requests take their time to arrive, the first of a window no less than that of the next one.
+_MARGIN = timedelta(seconds=1)
+
+# Between looks at the account while a window is used up: it may open earlier than expected, and may
+# be filled by somebody else. A twelfth of the window, an hour at most; credits likewise.
+_LOOKS = 12
+_LONGEST_BETWEEN_LOOKS = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one window of the plan, or the credits, allowed when the account was asked.
+
+    Attributes:
+        name: of `WINDOWS`, or `CREDITS`.
+        limit: lookups in a whole window; None for credits.
+        remaining: lookups left.
+    """
+
+    name: str
+    limit: int | None
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How things stood just before the account was asked; see `learn`.
+
+    Attributes:
+        at: when.
+        in_air: lookups sent whose answer was not recorded: the account may not have counted them.
+    """
+
+    at: datetime
+    in_air: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What may be sent now.
+
+    Attributes:
+        lookups: how many.
+        by: the allowance that leaves the least.
+        opens_at: when there is expected to be more, where there is nothing.
+        look_again_at: when to ask the account again, where there is nothing.
+    """
+
+    lookups: int
+    by: str
+    opens_at: datetime = EPOCH
+    look_again_at: datetime = EPOCH
+
+
+def mark(connection: Connection, now: datetime) -> Mark:
+    """Note how things stand before the account is asked."""
+    in_air = select(func.count()).where(lookups.c.state == State.SUBMITTING.value)
+    return Mark(now, connection.execute(in_air).scalar_one())
+
+
+def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: datetime) -> None:
+    """Replace what was known by what the account says.
+
+    What was sent around the time of the question is taken off, whether or not the account has
+    counted it: too little for a while is better than too much.
+    """
+    uncounted = asked.in_air + sent_since(connection, asked.at)
+    known = connection.execute(select(allowances.c.name, allowances.c.opened_at))
+    opened: dict[str, datetime | None] = {row.name: row.opened_at for row in known}
+    connection.execute(delete(allowances))
+    for each in found:
+        remaining = max(each.remaining - uncounted, 0)
+        opened_at = opened.get(each.name)
+        length = WINDOWS.get(each.name)
+        is_full = each.remaining == each.limit
+        is_over = opened_at is None or length is None or opened_at + length <= now
+        if is_full or is_over:
+            # A new window: it opens with the next lookup, or was opened by somebody else just now.
+            opened_at = None if is_full else now
+        look_again_at = None
+        if not remaining:
+            look_again_at = _look_again_at(each.name, opened_at, now)
+            if each.remaining > 0:
+                look_again_at = now + _MARGIN
+        connection.execute(
+            insert(allowances).values(
+                name=each.name,
+                limit=each.limit,
+                remaining=remaining,
+                opened_at=opened_at,
+                look_again_at=look_again_at,
+            )
+        )
+
+
+def look_later(connection: Connection, at: datetime) -> None:
+    """Have nobody ask about what is used up before then: the account does not answer."""
+    connection.execute(
+        update(allowances).where(allowances.c.remaining == 0).values(look_again_at=at)
+    )
+
+
+def left(connection: Connection) -> Left | None:
+    """What may be sent by what is known; None where nothing limits it. The account is not asked."""
+    known = list(connection.execute(select(allowances)))
+    if not known:
+        return None
+    tightest = min(known, key=lambda row: row.remaining)
+    if tightest.remaining:
+        return Left(tightest.remaining, tightest.name)
+    used_up = {
+        row.name: _opens_at(row.name, row.opened_at, row.look_again_at)
+        for row in known
+        if not row.remaining
+    }
+    last = max(used_up, key=used_up.__getitem__)
+    look_again_at = min(row.look_again_at for row in known if not row.remaining)
+    return Left(0, last, used_up[last], look_again_at)
+
+
+def spend(connection: Connection, number: int, now: datetime) -> None:
+    """Take lookups that were claimed off every allowance."""
+    if not number:
+        return
+    spent = connection.execute(
+        update(allowances)
+        .values(
+            remaining=allowances.c.remaining - number,
+            opened_at=func.coalesce(allowances.c.opened_at, literal(now, UtcTime)),
+        )
+        .returning(allowances.c.name, allowances.c.opened_at, allowances.c.remaining)
+    ).all()
+    for name, opened_at, remaining in spent:
+        if remaining <= 0:
+            connection.execute(
+                update(allowances)
+                .where(allowances.c.name == name)
+                .values(remaining=0, look_again_at=_look_again_at(name, opened_at, now))
+            )
+
+
+def sent_since(connection: Connection, since: datetime) -> int:
+    """How many lookups were sent since: those that were put back and wait count, once."""
+    found = select(func.count()).where(lookups.c.submitted_at >= since)
+    return connection.execute(found).scalar_one()
+
+
+def _opens_at(name: str, opened_at: datetime | None, look_again_at: datetime) -> datetime:
+    length = WINDOWS.get(name)
+    return look_again_at if length is None or opened_at is None else opened_at + length + _MARGIN
+
+
+def _look_again_at(name: str, opened_at: datetime | None, now: datetime) -> datetime:
+    length = WINDOWS.get(name)
+    if length is None or opened_at is None:
+        return now + _LONGEST_BETWEEN_LOOKS
+    soon = now + min(length / _LOOKS, _LONGEST_BETWEEN_LOOKS)
+    opens_at = opened_at + length + _MARGIN
+    return min(soon, opens_at) if opens_at > now else soon

@@ -1,0 +1,36 @@
+"""Claims are numbered; what the plan allows; partitions that go on by themselves."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add claim numbers, the index of what was sent when, allowances, and who goes on when."""
+    op.add_column(
+        "lookups",
+        sa.Column("claim_number", sa.Integer(), server_default=sa.text("0"), nullable=False),
+    )
+    where = sa.text("submitted_at IS NOT NULL")
+    op.create_index(
+        "ix_lookups_submitted_at",
+        "lookups",
+        ["submitted_at"],
+        sqlite_where=where,
+        postgresql_where=where,
+    )
+    op.add_column("partitions", sa.Column("continues_at", sa.BigInteger()))
+    op.add_column("partitions", sa.Column("in_backfill", sa.Boolean()))
+    op.create_table(
+        "allowances",
+        sa.Column("name", sa.String(32), nullable=False),
+        sa.Column("limit", sa.BigInteger()),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger()),
+        sa.Column("look_again_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("name", name="pk_allowances"),
+    )

@@ -1,0 +1,28 @@
+"""Tags on runs, ours and those of Dagster that we read or set."""
+
+from collections.abc import Mapping
+
+from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG
+
+__all__ = [
+    "ASKED_AT_TAG",
+    "BACKFILL_ID_TAG",
+    "IN_BACKFILL_TAG",
+    "NIGHTLY_PRIORITY",
+    "PRIORITY_TAG",
+    "is_in_backfill",
+]
+
+ASKED_AT_TAG = "lookup_pipeline/asked_at"
+"""Says, on runs that a command makes of one word of its user, when that was given (ISO 8601)."""
+
+IN_BACKFILL_TAG = "lookup_pipeline/in_backfill"
+"""Stands on a run that goes on with what a backfill began."""
+
+NIGHTLY_PRIORITY = "10"
+"""In the queue of runs the nightly ones go before those of a backfill, which have 0."""
+
+
+def is_in_backfill(tags: Mapping[str, str]) -> bool:
+    """Whether a run belongs to a backfill, or goes on with one."""
+    return BACKFILL_ID_TAG in tags or IN_BACKFILL_TAG in tags
