@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, MetadataValue
 
 from lookup_pipeline.datasets.accounting import Accounting
-from lookup_pipeline.datasets.columns import PENDING_LOOKUPS, PROFILES
+from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
 from lookup_pipeline.enrichment.publish import Publication
+from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.counts import PartitionCounts
 
 ROW_ACCOUNTING = AssetCheckSpec(
@@ -45,7 +46,21 @@ KNOWN_STATUSES = AssetCheckSpec(
     "count as in flight.",
 )
 
-CHECKS = [ROW_ACCOUNTING, UNIQUE_ROWS, MATCH_RATE, KNOWN_FIELDS, KNOWN_STATUSES]
+NO_UNCONFIRMED = AssetCheckSpec(
+    "no_unconfirmed",
+    asset=FAILED_LOOKUPS.name,
+    description="Warns when lookups may or may not have been processed, and charged. They are sent "
+    "again only when somebody asks for it: `lookup-pipeline resubmit --unconfirmed`.",
+)
+
+CHECKS = [
+    ROW_ACCOUNTING,
+    UNIQUE_ROWS,
+    MATCH_RATE,
+    KNOWN_FIELDS,
+    KNOWN_STATUSES,
+    NO_UNCONFIRMED,
+]
 
 
 def accounting_results(accounting: Accounting) -> Iterator[AssetCheckResult]:
@@ -95,4 +110,12 @@ def content_results(
         passed=not publication.unknown_statuses,
         severity=AssetCheckSeverity.WARN,
         metadata={"unknown_statuses": MetadataValue.json(publication.unknown_statuses)},
+    )
+    unconfirmed = counts.states[State.UNCONFIRMED]
+    yield AssetCheckResult(
+        asset_key=FAILED_LOOKUPS.name,
+        check_name=NO_UNCONFIRMED.name,
+        passed=not unconfirmed,
+        severity=AssetCheckSeverity.WARN,
+        metadata={"rows_unconfirmed": unconfirmed},
     )

@@ -145,6 +145,11 @@ class RocketReach(ConfigurableResource[None]):
         return timedelta(hours=settings.number(settings.DEADLINE_HOURS))
 
     @property
+    def adopts(self) -> bool:
+        """Whether unconfirmed lookups are asked about by profile id, and adopted if accepted."""
+        return bool(settings.number(settings.ADOPT_UNCONFIRMED))
+
+    @property
     def plan(self) -> Plan:
         """What holds for the account.
 

@@ -91,7 +91,7 @@ def lookup_status_sensor(
 
 def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:
     with ledger.read() as connection:
-        due_at = next_due_at(connection)
+        due_at = next_due_at(connection, unconfirmed=rocketreach.adopts)
     if due_at is None or due_at > utc_now():
         # Nothing to ask: an idle pipeline needs neither key nor network.
         return expire(ledger)
@@ -102,6 +102,7 @@ def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollRepor
             requests_per_second=rocketreach.rate,
             deadline=rocketreach.deadline,
             seconds=seconds,
+            adopts=rocketreach.adopts,
         )
 
 

@@ -6,6 +6,7 @@ Read when used, so that definitions load without secrets; only what they consist
 
 import math
 import os
+from datetime import timedelta
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -14,6 +15,7 @@ API_KEY = "ROCKETREACH_API_KEY"
 BASE_URL = "ROCKETREACH_BASE_URL"
 LOOKUP_TYPE = "ROCKETREACH_LOOKUP_TYPE"
 REQUESTS_PER_SECOND = "ROCKETREACH_REQUESTS_PER_SECOND"
+ADOPT_UNCONFIRMED = "ROCKETREACH_ADOPT_UNCONFIRMED"
 PLAN_LIMITS = "ROCKETREACH_PLAN_LIMITS"
 NAMES_URL = "LOOKUP_PIPELINE_NAMES_URL"
 OUTPUT_URL = "LOOKUP_PIPELINE_OUTPUT_URL"
@@ -27,6 +29,8 @@ MIN_MATCH_RATE = "LOOKUP_PIPELINE_MIN_MATCH_RATE"
 MAX_NEW_PER_RUN = "LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_RUN"
 MAX_NEW_PER_DAY = "LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY"
 MIN_CREDITS = "LOOKUP_PIPELINE_MIN_CREDITS"
+REFRESH_AFTER_DAYS = "LOOKUP_PIPELINE_REFRESH_AFTER_DAYS"
+RETRY_FAILED_AFTER_DAYS = "LOOKUP_PIPELINE_RETRY_FAILED_AFTER_DAYS"
 MAX_TRIES = "LOOKUP_PIPELINE_MAX_TRIES"
 
 DEFAULTS = {
@@ -48,12 +52,17 @@ DEFAULTS = {
     DEADLINE_HOURS: "24",
     # Providers of this kind find 40 to 80 of 100 people; below this the file itself is suspect.
     MIN_MATCH_RATE: "0.3",
+    # The provider's texts support it, though they do not promise it; asking is free.
+    ADOPT_UNCONFIRMED: "1",
     # What the account call says holds.
     PLAN_LIMITS: "",
     # Without end: what a file asks for is what its owner wants.
     MAX_NEW_PER_RUN: "",
     MAX_NEW_PER_DAY: "",
     MIN_CREDITS: "0",
+    # A person is paid for once, unless somebody says otherwise.
+    REFRESH_AFTER_DAYS: "",
+    RETRY_FAILED_AFTER_DAYS: "",
     # The provider documents 500 as "try again later", but may have charged each time.
     MAX_TRIES: "3",
 }
@@ -89,15 +98,20 @@ _AT_MOST = {
     PUBLISH_INTERVAL: LONGEST_RUN,
     DEADLINE_HOURS: LONGEST_RUN / 3600,
     MIN_MATCH_RATE: 1,
+    ADOPT_UNCONFIRMED: 1,
     # Beyond any plan and any file.
     MAX_NEW_PER_RUN: 10**9,
     MAX_NEW_PER_DAY: 10**9,
     MIN_CREDITS: 10**9,
     MAX_TRIES: 100,
+    REFRESH_AFTER_DAYS: 36_500,
+    RETRY_FAILED_AFTER_DAYS: 36_500,
 }
 
 # Those that count something.
-_WHOLE = frozenset({NIGHTLY_HOUR, MAX_NEW_PER_RUN, MAX_NEW_PER_DAY, MIN_CREDITS, MAX_TRIES})
+_WHOLE = frozenset(
+    {NIGHTLY_HOUR, ADOPT_UNCONFIRMED, MAX_NEW_PER_RUN, MAX_NEW_PER_DAY, MIN_CREDITS, MAX_TRIES}
+)
 
 
 def number(name: str, given: float | str | None = None) -> float:
@@ -120,6 +134,15 @@ def number(name: str, given: float | str | None = None) -> float:
     return value
 
 
+def optional(name: str) -> float | None:
+    """A numeric setting that may be unset.
+
+    Raises:
+        ConfigurationError: it is not a number, or not in the range.
+    """
+    return number(name) if setting(name) else None
+
+
 def maximum(name: str, given: int | None = None) -> int | None:
     """A maximum: `given`, or the environment's; None where neither sets one.
 
@@ -128,7 +151,18 @@ def maximum(name: str, given: int | None = None) -> int | None:
     """
     if given is not None:
         return given
-    return int(number(name)) if setting(name) else None
+    value = optional(name)
+    return None if value is None else int(value)
+
+
+def days(name: str) -> timedelta | None:
+    """A number of days; None where it is unset.
+
+    Raises:
+        ConfigurationError: it is not a number, or not in the range.
+    """
+    value = optional(name)
+    return None if value is None else timedelta(days=value)
 
 
 def plan_limits() -> dict[str, int]:
@@ -157,8 +191,7 @@ def check_numbers() -> None:
     """
     plan_limits()
     for name in _AT_MOST:
-        if setting(name):
-            number(name)
+        optional(name)
 
 
 def resolve_location(location: str) -> str:

@@ -15,7 +15,7 @@ from dagster import (
 )
 from pydantic import Field
 
-from lookup_pipeline.assets.operator import requeue_wanted
+from lookup_pipeline.assets.operator import asked_at, requeue_wanted
 from lookup_pipeline.assets.specs import (
     Stopwatch,
     asset_spec,
@@ -34,7 +34,9 @@ from lookup_pipeline.enrichment.submit import (
 from lookup_pipeline.ledger import FailureKind, Ledger, State
 from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
+from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
@@ -44,8 +46,11 @@ from lookup_pipeline.settings import (
     MAX_NEW_PER_DAY,
     MAX_NEW_PER_RUN,
     MIN_CREDITS,
+    REFRESH_AFTER_DAYS,
+    RETRY_FAILED_AFTER_DAYS,
     ConfigurationError,
     check_numbers,
+    days,
     maximum,
 )
 from lookup_pipeline.simulation import refuse_leftover
@@ -72,6 +77,12 @@ class SubmissionConfig(Config):
         ge=0,
         description=f"The run sends no more lookups than this; by default {MAX_NEW_PER_RUN}, which "
         "has no maximum by default. The rest stays queued until somebody runs the partition again.",
+    )
+    force_refresh: bool = Field(
+        default=False,
+        description="Everybody in this partition is looked up again, once, unless their lookup is "
+        "under way or unconfirmed: each may cost a credit. `lookup-pipeline plan --force-refresh` "
+        "says how many.",
     )
     resubmit: list[str] = Field(
         default=[],
@@ -103,9 +114,17 @@ def lookups(
         folders.output,
         ledger.open(),
     )
-    registered = register(book, output, lookup_date)
+    refresh = Refresh(
+        utc_now(),
+        complete_after=days(REFRESH_AFTER_DAYS),
+        failed_after=days(RETRY_FAILED_AFTER_DAYS),
+        all_before=asked_at(context) if config.force_refresh else None,
+    )
+    registered = register(book, output, lookup_date, refresh)
     context.log.info(
-        f"{registered.rows} rows registered; {registered.new_lookups} lookups are new."
+        f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
+        f"{registered.refreshed} of them to refresh what is old: they cost at most "
+        f"{registered.new_lookups} credits."
     )
     resubmitted = requeue_wanted(context, book, config.resubmit)
     report = _submit(context, book, rocketreach, config)
@@ -114,6 +133,7 @@ def lookups(
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
     told: dict[str, Any] = {
         "new_lookups": registered.new_lookups,
+        "refreshed": registered.refreshed,
         "resubmitted": resubmitted,
         "submitted": report.accepted + report.unconfirmed,
         "put_back_into_queue": report.put_back,

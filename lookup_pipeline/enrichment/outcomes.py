@@ -95,7 +95,11 @@ def in_flight(
 
 def from_lookup(claim: Claim, answer: LookupAnswer, now: datetime, deadline: timedelta) -> Answer:
     """What the answer to a submission means for its lookup."""
-    found = from_status(claim.lookup_id, answer.head, now, now, deadline)
+    head = answer.head
+    if head.profile_id is None:
+        # Where the query names the id, the lookup can be asked about all the same.
+        head = replace(head, profile_id=claim.profile_id)
+    found = from_status(claim.lookup_id, head, now, now, deadline)
     return replace(found, claim=claim.number, request_id=answer.request_id)
 
 
@@ -140,6 +144,9 @@ def from_error(
             kind, state = FailureKind.SERVER_ERROR, State.FAILED
         case ErrorClass.AMBIGUOUS:
             kind, state = FailureKind.UNCONFIRMED, State.UNCONFIRMED
+            if claim.profile_id is not None:
+                # Whether it was accepted can be asked, free of charge.
+                retry = replace(retry, next_poll_at=now + FIRST_POLL)
         case ErrorClass.QUERY:
             kind = FailureKind.NOT_FOUND if error.status == 404 else FailureKind.INVALID_QUERY
             state = State.FAILED

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lookup_pipeline.enrichment.outcomes import Clock, from_status, in_flight
-from lookup_pipeline.ledger import SETTLED, Ledger, limits
+from lookup_pipeline.ledger import SETTLED, Ledger, State, limits
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.polling import DueLookup, claim_due, expire_deadlines, next_due_at
 from lookup_pipeline.ledger.submissions import expire_leases
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
 from lookup_pipeline.rocketreach.client import MAX_IDS
-from lookup_pipeline.rocketreach.models import StatusAnswer
+from lookup_pipeline.rocketreach.models import NOT_QUEUED, StatusAnswer
 
 OPERATION = "checkStatus"
 """The limiter's name for polls."""
@@ -87,6 +87,7 @@ def poll(
     requests_per_second: float,
     deadline: timedelta,
     seconds: float,
+    adopts: bool = True,
     clock: Clock = utc_now,
 ) -> PollReport:
     """Ask about what is due, and record the answers, until nothing is due or time is up.
@@ -100,12 +101,14 @@ def poll(
         requests_per_second: ceiling over all operations and processes; 0 lifts it.
         deadline: how long a lookup may stay in flight.
         seconds: no call begins after so long.
+        adopts: whether to ask about unconfirmed lookups whose profile id is known, and to take
+            what the provider has accepted for ours.
         clock: tells the time.
     """
     end = time.monotonic() + seconds
     report, failures = PollReport(), 0
     while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
-        permits, due = _claim(ledger, requests_per_second, clock())
+        permits, due = _claim(ledger, requests_per_second, clock(), adopts=adopts)
         if permits.slots and due:
             limits.sleep_until(permits.slots[0], clock())
             try:
@@ -133,15 +136,17 @@ def poll(
 
 
 def _claim(
-    ledger: Ledger, requests_per_second: float, now: datetime
+    ledger: Ledger, requests_per_second: float, now: datetime, *, adopts: bool
 ) -> tuple[limits.Permits, list[DueLookup]]:
     with ledger.write() as connection:
-        due_at = next_due_at(connection)
+        due_at = next_due_at(connection, unconfirmed=adopts)
         if due_at is None or due_at > now:
             # Nothing to ask takes no leave away from whoever has something to send.
             return limits.Permits((now,)), []
         permits = limits.take(connection, OPERATION, 1, requests_per_second, now)
-        return permits, claim_due(connection, MAX_IDS, now) if permits.slots else []
+        if not permits.slots:
+            return permits, []
+        return permits, claim_due(connection, MAX_IDS, now, unconfirmed=adopts)
 
 
 def _record(
@@ -155,6 +160,8 @@ def _record(
     answers = []
     for lookup in due:
         status = by_id.get(lookup.profile_id)
+        if lookup.state is State.UNCONFIRMED and not _was_accepted(status):
+            continue
         answer = (
             in_flight(lookup.lookup_id, None, lookup.submitted_at, now, deadline)
             if status is None
@@ -164,6 +171,15 @@ def _record(
     with ledger.write() as connection:
         record(connection, answers, now)
     return answers
+
+
+def _was_accepted(status: StatusAnswer | None) -> bool:
+    """Whether a status shows that the provider works, or has worked, on a lookup.
+
+    The provider's texts name `not queued` for one that it does not work on; they do not promise
+    that every other status means an accepted lookup.
+    """
+    return status is not None and status.status not in ("", NOT_QUEUED)
 
 
 def _failed(report: PollReport, error: RocketReachError) -> PollReport:

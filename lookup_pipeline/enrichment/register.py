@@ -10,6 +10,7 @@ from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REQUESTED
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import LedgerRow, rows_of
+from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
 from lookup_pipeline.names.identity import build_query
 
@@ -23,6 +24,7 @@ def register(
     ledger: Ledger,
     folder: DatasetFolder,
     lookup_date: str,
+    refresh: Refresh | None = None,
     progress: Callable[[int], None] = lambda _rows: None,
 ) -> Registered:
     """Bring the ledger in line with the partition's `names`, and write its `lookups` dataset.
@@ -34,13 +36,14 @@ def register(
         ledger: where the lookups are kept.
         folder: where `names` lies and `lookups` goes.
         lookup_date: partition key.
+        refresh: who is looked up again; by default nobody.
         progress: told how many rows are registered so far.
 
     Raises:
         FileNotFoundError: `names` has not been materialized for this partition.
         ValueError: `names` holds a row that can't be looked up (written by other rules).
     """
-    registration, total = Registration(lookup_date), Registered()
+    registration, total = Registration(lookup_date, refresh), Registered()
     for batch in folder.batches(NAMES, lookup_date, BATCH):
         rows = _requested_rows(batch)
         with ledger.write() as connection:
@@ -70,6 +73,7 @@ def _requested_row(row: dict[str, Any]) -> RequestedRow:
         query.identity,
         _json(query.parameters),
         _json({**requested, "source_columns": dict(row["source_columns"] or ())}),
+        query.profile_id,
     )
 
 

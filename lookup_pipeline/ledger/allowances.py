@@ -175,7 +175,10 @@ def sent_since(connection: Connection, since: datetime) -> int:
 
 def _opens_at(name: str, opened_at: datetime | None, look_again_at: datetime) -> datetime:
     length = WINDOWS.get(name)
-    return look_again_at if length is None or opened_at is None else opened_at + length + _MARGIN
+    if length is None or opened_at is None:
+        return look_again_at
+    # Expected to be open already, though it is not: nothing goes out before somebody has looked.
+    return max(opened_at + length + _MARGIN, look_again_at)
 
 
 def _look_again_at(name: str, opened_at: datetime | None, now: datetime) -> datetime:

@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, exists, func, literal, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
@@ -28,21 +40,26 @@ class DueLookup:
         lookup_id: the ledger's id.
         profile_id: the provider's id.
         submitted_at: when it was sent: the age decides when to ask again.
+        state: in flight; or settled, where a late answer may still come.
     """
 
     lookup_id: int
     profile_id: int
     submitted_at: datetime
+    state: State
 
 
-def claim_due(connection: Connection, limit: int, now: datetime) -> list[DueLookup]:
+def claim_due(
+    connection: Connection, limit: int, now: datetime, *, unconfirmed: bool = True
+) -> list[DueLookup]:
     """Take up to `limit` lookups that are due, the longest due first.
 
-    Those in flight, and those that have timed out of late: only they have a next time.
+    Those in flight, those that have timed out of late, and with `unconfirmed` those of which it can
+    be asked whether the provider has accepted them: only they have a next time.
     """
     due = (
         select(lookups.c.lookup_id)
-        .where(lookups.c.next_poll_at <= now)
+        .where(lookups.c.next_poll_at <= now, _asked_about(unconfirmed=unconfirmed))
         .order_by(lookups.c.next_poll_at)
         .limit(limit)
     )
@@ -59,17 +76,26 @@ def claim_due(connection: Connection, limit: int, now: datetime) -> list[DueLook
                 else_=null(),
             )
         )
-        .returning(lookups.c.lookup_id, lookups.c.profile_id, lookups.c.submitted_at)
+        .returning(
+            lookups.c.lookup_id, lookups.c.profile_id, lookups.c.submitted_at, lookups.c.state
+        )
     )
-    return [DueLookup(*row) for row in claimed]
+    return [
+        DueLookup(row.lookup_id, row.profile_id, row.submitted_at, State(row.state))
+        for row in claimed
+    ]
 
 
-def next_due_at(connection: Connection) -> datetime | None:
+def _asked_about(*, unconfirmed: bool) -> ColumnElement[bool]:
+    return true() if unconfirmed else lookups.c.state != State.UNCONFIRMED.value
+
+
+def next_due_at(connection: Connection, *, unconfirmed: bool = True) -> datetime | None:
     """When the next lookup is due; None when there is nothing to ask about."""
     return connection.scalar(
         select(lookups.c.next_poll_at)
         # Databases sort what has no such time differently.
-        .where(lookups.c.next_poll_at.is_not(None))
+        .where(lookups.c.next_poll_at.is_not(None), _asked_about(unconfirmed=unconfirmed))
         .order_by(lookups.c.next_poll_at)
         .limit(1)
     )

@@ -7,6 +7,7 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from lookup_pipeline.ledger.news import note_news
+from lookup_pipeline.ledger.refresh import Refresh, give_up_identities, outdated
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -21,6 +22,7 @@ class RequestedRow:
         identity: by which two rows mean the same person.
         parameters: JSON text of what to send to the provider.
         requested: JSON text of the row as it was asked for.
+        profile_id: the provider's id, where the row asks by it.
     """
 
     source_file: str
@@ -28,6 +30,7 @@ class RequestedRow:
     identity: str
     parameters: str
     requested: str
+    profile_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,21 @@ class Registered:
 
     Attributes:
         rows: rows registered.
-        new_lookups: lookups that nobody had asked for before.
+        new_lookups: lookups that nobody had asked for before, or not for long.
+        refreshed: those of them that follow an older one.
         changed: memberships added, altered or removed.
     """
 
     rows: int = 0
     new_lookups: int = 0
+    refreshed: int = 0
     changed: int = 0
 
     def __add__(self, other: "Registered") -> "Registered":
         return Registered(
             self.rows + other.rows,
             self.new_lookups + other.new_lookups,
+            self.refreshed + other.refreshed,
             self.changed + other.changed,
         )
 
@@ -64,6 +70,7 @@ class Registration:
     """
 
     lookup_date: str
+    refresh: Refresh | None = None
     _paid_here: set[int] = field(default_factory=set)
     _last: tuple[str, int] | None = field(default=None)
     _files: list[str] = field(default_factory=list)
@@ -112,11 +119,20 @@ class Registration:
         )
         return Registered(changed=removed.rowcount)
 
+    def _give_up_outdated(self, connection: Connection, lookup_ids: Sequence[int]) -> set[int]:
+        if self.refresh is None:
+            return set()
+        old = outdated(connection, lookup_ids, self.lookup_date, self.refresh)
+        give_up_identities(connection, sorted(old))
+        return old
+
     def _add_range(
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
         known = _lookups(connection, rows)
+        old = self._give_up_outdated(connection, [lookup_id for lookup_id, _ in known.values()])
+        known = {who: held for who, held in known.items() if held[0] not in old}
         new = [row for row in rows if row.identity not in known]
         created = _create(connection, new, self.lookup_date)
         served_by = known | created
@@ -176,6 +192,7 @@ class Registration:
             gone,
             rows=len(rows),
             new_lookups=len(created),
+            refreshed=len(old),
             changed=gone.changed + len(added) + len(altered),
         )
 
@@ -206,6 +223,7 @@ def _create(
             {
                 "identity": row.identity,
                 "parameters": row.parameters,
+                "profile_id": row.profile_id,
                 "state": State.QUEUED.value,
                 "first_date": lookup_date,
             }

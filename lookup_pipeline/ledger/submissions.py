@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, literal, or_, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
@@ -151,6 +151,10 @@ def expire_leases(connection: Connection, now: datetime) -> int:
             .values(
                 state=State.UNCONFIRMED.value,
                 settled_at=now,
+                # Of one that the provider's id is known of can be asked whether it was accepted.
+                next_poll_at=case(
+                    (lookups.c.profile_id.is_not(None), literal(now, UtcTime)), else_=null()
+                ),
                 failure_kind=FailureKind.UNCONFIRMED.value,
                 failure_reason="the process that sent it ended before the answer was recorded",
             )

@@ -33,6 +33,12 @@ class Query:
     identity: str
     parameters: dict[str, str | int]
 
+    @property
+    def profile_id(self) -> int | None:
+        """The provider's id, where the query asks by it."""
+        value = self.parameters.get("id")
+        return value if isinstance(value, int) else None
+
 
 class Requested(NamedTuple):
     """What a row says about a person; ``None`` or a blank text where it says nothing."""

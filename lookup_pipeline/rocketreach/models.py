@@ -14,8 +14,9 @@ import msgspec
 
 COMPLETE = "complete"
 FAILED = "failed"
+NOT_QUEUED = "not queued"
 KNOWN_STATUSES = frozenset(
-    {COMPLETE, FAILED, "waiting", "searching", "progress", "not queued", "queued"}
+    {COMPLETE, FAILED, "waiting", "searching", "progress", NOT_QUEUED, "queued"}
 )
 """Statuses the provider's texts name. Any other means in flight too, and is reported."""
 

@@ -71,6 +71,7 @@ def test_one_run_reads_registers_submits_and_publishes(project: Project) -> None
         "match_rate": True,
         "known_fields": True,
         "known_statuses": True,
+        "no_unconfirmed": True,
     }
 
 

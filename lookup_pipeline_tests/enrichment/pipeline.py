@@ -121,13 +121,14 @@ class Pipeline:
             self.ledger, self.client, day, owner, policy, clock=self.clock, progress=progress
         )
 
-    def poll(self, *, rate: float = 0, seconds: float = 30) -> PollReport:
+    def poll(self, *, rate: float = 0, seconds: float = 30, adopts: bool = True) -> PollReport:
         return poll(
             self.ledger,
             self.client,
             requests_per_second=rate,
             deadline=DEADLINE,
             seconds=seconds,
+            adopts=adopts,
             clock=self.clock,
         )
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from lookup_pipeline.ledger import Ledger, State, open_ledger
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.publications import LedgerRow, news_version, rows_of
+from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
 from lookup_pipeline.ledger.submissions import Claim, claim, queued_ids
 from lookup_pipeline.ledger.tables import lookups
@@ -67,10 +68,14 @@ def rows_for(people: Iterable[str], *, file: str = FILE) -> list[RequestedRow]:
 
 
 def register(
-    ledger: Ledger, rows: Sequence[RequestedRow], date: str = DATE, batch: int = 1000
+    ledger: Ledger,
+    rows: Sequence[RequestedRow],
+    date: str = DATE,
+    batch: int = 1000,
+    refresh: Refresh | None = None,
 ) -> Registered:
     """Register a whole partition."""
-    registration, total = Registration(date), Registered()
+    registration, total = Registration(date, refresh), Registered()
     for start in range(0, len(rows), batch):
         with ledger.write() as connection:
             total += registration.add(connection, rows[start : start + batch])

@@ -178,7 +178,9 @@ class AnyInterleaving(RuleBasedStateMachine):
         times = []
         for each in due:
             before = self.seen.lookups[each.lookup_id]
-            assert before.state is State.IN_FLIGHT or before.failure_kind == "timed_out"
+            late = before.failure_kind in ("timed_out", "unconfirmed")
+            assert before.state is State.IN_FLIGHT or late
+            assert each.state is before.state
             assert each.profile_id == before.profile_id is not None
             assert before.next_poll_at is not None
             assert before.next_poll_at <= self.now
@@ -311,8 +313,9 @@ class AnyInterleaving(RuleBasedStateMachine):
             )
             self.risky.pop(lookup_id, None)
         if is_now.state in SETTLED:
-            # One that timed out is still asked about, now and then.
-            assert is_now.next_poll_at is None or is_now.failure_kind == "timed_out"
+            # One that timed out is still asked about, now and then; so is one in doubt.
+            asked = is_now.failure_kind in ("timed_out", "unconfirmed")
+            assert is_now.next_poll_at is None or (asked and is_now.profile_id is not None)
             assert is_now.settled_at is not None
         else:
             assert is_now.settled_at is None

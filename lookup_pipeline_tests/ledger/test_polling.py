@@ -64,7 +64,7 @@ def test_a_lookup_is_due_from_its_time_on(ledger: Ledger) -> None:
     assert due(ledger, T0 + 2 * SECOND) == []
     with ledger.write() as connection:
         found = claim_due(connection, 100, T0 + 3 * SECOND)
-    assert found == [DueLookup(ann, 42, T0)]
+    assert found == [DueLookup(ann, 42, T0, State.IN_FLIGHT)]
 
 
 def test_the_longest_due_are_taken_first_and_no_more_than_asked_for(ledger: Ledger) -> None:

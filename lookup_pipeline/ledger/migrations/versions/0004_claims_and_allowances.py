@@ -1,5 +1,7 @@
 """Claims are numbered; what the plan allows; partitions that go on by themselves."""
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,6 +25,7 @@ def upgrade() -> None:
         sqlite_where=where,
         postgresql_where=where,
     )
+    _ids_that_queries_name()
     op.add_column("partitions", sa.Column("continues_at", sa.BigInteger()))
     op.add_column("partitions", sa.Column("in_backfill", sa.Boolean()))
     op.create_table(
@@ -33,4 +36,24 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.BigInteger()),
         sa.Column("look_again_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("name", name="pk_allowances"),
+    )
+
+
+def _ids_that_queries_name() -> None:
+    """Note the profile id of what is asked by it: of one in doubt, the provider can be asked."""
+    connection = op.get_bind()
+    found = connection.execute(
+        sa.text(
+            "SELECT lookup_id, parameters FROM lookups "
+            "WHERE profile_id IS NULL AND parameters LIKE '{\"id\":%'"
+        )
+    )
+    ids = [{"key": row.lookup_id, "id": json.loads(row.parameters)["id"]} for row in found]
+    if ids:
+        connection.execute(
+            sa.text("UPDATE lookups SET profile_id = :id WHERE lookup_id = :key"), ids
+        )
+    op.execute(
+        "UPDATE lookups SET next_poll_at = settled_at "
+        "WHERE state = 'unconfirmed' AND profile_id IS NOT NULL"
     )

@@ -1,0 +1,88 @@
+"""Looking people up again whose data are old: a new lookup takes the place of the old one.
+
+The old lookup keeps what it found, and the rows of older partitions keep the old lookup. It only
+gives up its identity, by which rows find their lookup, to the one that follows it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, String, and_, cast, false, or_, select, update
+
+from lookup_pipeline.ledger.states import State
+from lookup_pipeline.ledger.tables import lookups, memberships
+
+# No identity holds a line break.
+_GIVEN_UP = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Who is looked up again when they stand in a partition.
+
+    Attributes:
+        now: the current time.
+        complete_after: people found so long ago, in a partition that is newer than the one that
+            asked; None for nobody.
+        failed_after: people not found so long ago, likewise; None for nobody. Never what is
+            unconfirmed: that is the operator's to decide.
+        all_before: everybody whose lookup ended before then, in any partition: somebody has asked
+            for it at that time. None for nobody.
+    """
+
+    now: datetime
+    complete_after: timedelta | None = None
+    failed_after: timedelta | None = None
+    all_before: datetime | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nobody is looked up again."""
+        return (self.complete_after, self.failed_after, self.all_before) == (None, None, None)
+
+
+def outdated(
+    connection: Connection, lookup_ids: Collection[int], lookup_date: str, refresh: Refresh
+) -> set[int]:
+    """Those of a partition's lookups that are to be followed by new ones.
+
+    By age, only in a partition newer than the one that asked, and only for rows that are new to it:
+    a partition that is materialized again costs nothing.
+    """
+    if refresh.is_off:
+        return set()
+    aged = and_(
+        or_(
+            _ended(State.COMPLETE, refresh.now, refresh.complete_after),
+            _ended(State.FAILED, refresh.now, refresh.failed_after),
+        ),
+        lookups.c.first_date < lookup_date,
+        lookups.c.lookup_id.not_in(
+            select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
+        ),
+    )
+    asked_for: ColumnElement[bool] = false()
+    if refresh.all_before is not None:
+        asked_for = lookups.c.state.in_([State.COMPLETE.value, State.FAILED.value]) & (
+            lookups.c.settled_at < refresh.all_before
+        )
+    found = select(lookups.c.lookup_id).where(
+        lookups.c.lookup_id.in_(lookup_ids), or_(aged, asked_for)
+    )
+    return set(connection.scalars(found))
+
+
+def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElement[bool]:
+    if after is None:
+        return false()
+    return (lookups.c.state == state.value) & (lookups.c.settled_at <= now - after)
+
+
+def give_up_identities(connection: Connection, lookup_ids: Sequence[int]) -> None:
+    """Free these lookups' identities for the ones that follow them."""
+    connection.execute(
+        update(lookups)
+        .where(lookups.c.lookup_id.in_(lookup_ids))
+        .values(identity=lookups.c.identity + _GIVEN_UP + cast(lookups.c.lookup_id, String))
+    )

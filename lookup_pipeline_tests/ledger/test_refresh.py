@@ -1,0 +1,176 @@
+"""Looking people up again: what is old, in a newer partition; or what somebody asks for."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.registration import Registered, RequestedRow
+from lookup_pipeline.ledger.tables import lookups
+from lookup_pipeline_tests.ledger.helpers import (
+    DATE,
+    NEXT_DATE,
+    SECOND,
+    T0,
+    answer,
+    claim_all,
+    complete,
+    failed,
+    fresh_ledger,
+    in_flight,
+    lookup_of,
+    news,
+    published_rows,
+    register,
+    rows_for,
+    stored,
+    unconfirmed,
+)
+
+DAY = timedelta(days=1)
+LATE = T0 + 100 * DAY
+OLD = Refresh(LATE, complete_after=90 * DAY, failed_after=30 * DAY)
+
+
+def again(
+    ledger: Ledger, refresh: Refresh | None, date: str = NEXT_DATE, people: str = "ann"
+) -> Registered:
+    return register(ledger, rows_for(people.split(), file=f"{date}.csv"), date, refresh=refresh)
+
+
+@pytest.fixture
+def ann(ledger: Ledger) -> int:
+    """A complete lookup of the first date."""
+    register(ledger, rows_for(["ann"]))
+    claim_all(ledger)
+    answer(ledger, complete(lookup_of(ledger, "ann"), b'{"old":1}'))
+    return lookup_of(ledger, "ann")
+
+
+def lookup_ids(ledger: Ledger, date: str) -> list[int]:
+    return [row.lookup_id for row in published_rows(ledger, date)]
+
+
+def test_by_default_nobody_is_looked_up_again(ledger: Ledger, ann: int) -> None:
+    assert again(ledger, None).new_lookups == 0
+    assert again(ledger, Refresh(LATE)).new_lookups == 0
+    assert lookup_ids(ledger, NEXT_DATE) == [ann]
+
+
+def test_who_was_found_long_ago_is_looked_up_again_in_a_newer_partition(
+    ledger: Ledger, ann: int
+) -> None:
+    registered = again(ledger, OLD)
+    assert (registered.new_lookups, registered.refreshed) == (1, 1)
+    new = lookup_of(ledger, "ann")
+    assert new != ann
+    assert lookup_ids(ledger, NEXT_DATE) == [new]
+    assert [row.reused for row in published_rows(ledger, NEXT_DATE)] == [False]
+    assert [each.lookup_id for each in claim_all(ledger, LATE, date=NEXT_DATE)] == [new]
+
+
+def test_older_partitions_keep_what_they_had_and_have_no_news(ledger: Ledger, ann: int) -> None:
+    before = news(ledger, DATE)
+    again(ledger, OLD)
+    claim_all(ledger, LATE, date=NEXT_DATE)
+    answer(ledger, complete(lookup_of(ledger, "ann"), b'{"new":1}'), now=LATE)
+    assert news(ledger, DATE) == before
+    assert [row.payload for row in published_rows(ledger, DATE)] == [b'{"old":1}']
+    assert [row.payload for row in published_rows(ledger, NEXT_DATE)] == [b'{"new":1}']
+
+
+def test_an_older_partition_that_is_materialized_again_gets_the_newest_free_of_charge(
+    ledger: Ledger, ann: int
+) -> None:
+    again(ledger, OLD)
+    assert again(ledger, OLD, DATE).new_lookups == 0
+    assert lookup_ids(ledger, DATE) == [lookup_of(ledger, "ann")] != [ann]
+
+
+@pytest.mark.parametrize("when", [LATE, LATE + 1000 * DAY])
+def test_a_partition_that_is_materialized_again_costs_nothing_however_late(
+    ledger: Ledger, ann: int, when: datetime
+) -> None:
+    again(ledger, None)
+    refresh = Refresh(when, complete_after=90 * DAY, failed_after=30 * DAY)
+    assert again(ledger, refresh).new_lookups == 0
+    assert again(ledger, refresh, DATE).new_lookups == 0
+    assert lookup_ids(ledger, NEXT_DATE) == [ann]
+
+
+def test_the_partition_that_asked_and_older_ones_refresh_nobody(ledger: Ledger, ann: int) -> None:
+    assert again(ledger, OLD, "2026-01-04").new_lookups == 0
+
+
+def test_who_was_found_of_late_is_not_looked_up_again(ledger: Ledger, ann: int) -> None:
+    recently = Refresh(T0 + 90 * DAY - SECOND, complete_after=90 * DAY)
+    assert again(ledger, recently).new_lookups == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "refreshed"),
+    [(29, 0), (30, 1)],
+)
+def test_who_was_not_found_has_a_time_of_their_own(
+    ledger: Ledger, days: int, refreshed: int
+) -> None:
+    register(ledger, rows_for(["ann"]))
+    claim_all(ledger)
+    answer(ledger, failed(lookup_of(ledger, "ann")))
+    refresh = Refresh(T0 + days * DAY, complete_after=DAY, failed_after=30 * DAY)
+    assert again(ledger, refresh).refreshed == refreshed
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.IN_FLIGHT, State.UNCONFIRMED])
+@pytest.mark.parametrize("forced", [False, True])
+def test_what_is_under_way_or_in_doubt_is_never_sent_a_second_time(
+    ledger: Ledger, state: State, forced: bool
+) -> None:
+    register(ledger, rows_for(["ann"]))
+    if state is not State.QUEUED:
+        claim_all(ledger)
+        ann = lookup_of(ledger, "ann")
+        answer(ledger, in_flight(ann) if state is State.IN_FLIGHT else unconfirmed(ann))
+    refresh = Refresh(LATE, DAY, DAY, all_before=LATE if forced else None)
+    assert again(ledger, refresh).new_lookups == 0
+
+
+def test_a_forced_refresh_means_everybody_who_had_ended_when_it_was_asked_for_once(
+    ledger: Ledger, ann: int
+) -> None:
+    force = Refresh(LATE, all_before=T0 + SECOND)
+    assert again(ledger, force, DATE).refreshed == 1
+    new = lookup_of(ledger, "ann")
+    assert lookup_ids(ledger, DATE) == [new]
+    assert again(ledger, force, DATE).refreshed == 0, "repeated, since its process died"
+    claim_all(ledger, LATE)
+    answer(ledger, complete(new), now=LATE)
+    assert again(ledger, force, DATE).refreshed == 0, "it ended after it was asked for"
+    assert stored(ledger, ann).state is State.COMPLETE
+
+
+@settings(deadline=None, database=None, max_examples=25)
+@given(
+    people=st.lists(st.sampled_from("abc"), min_size=1, max_size=6),
+    batch=st.integers(1, 4),
+    forced=st.booleans(),
+)
+def test_everybody_is_refreshed_once_whatever_the_batches_and_however_often_they_stand_there(
+    people: list[str], batch: int, forced: bool
+) -> None:
+    refresh = Refresh(LATE, complete_after=DAY, all_before=LATE if forced else None)
+    with fresh_ledger() as ledger:
+        register(ledger, rows_for(people))
+        claim_all(ledger)
+        for person in set(people):
+            answer(ledger, complete(lookup_of(ledger, person)))
+        rows: list[RequestedRow] = rows_for(people, file="next.csv")
+        assert register(ledger, rows, NEXT_DATE, batch, refresh).refreshed == len(set(people))
+        assert len(claim_all(ledger, LATE, date=NEXT_DATE)) == len(set(people))
+        with ledger.read() as connection:
+            identities = list(connection.scalars(select(lookups.c.identity)))
+    assert len(identities) == 2 * len(set(people))
