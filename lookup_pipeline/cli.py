@@ -95,11 +95,33 @@ _timeout = click.option(
 )
 
 
+_max_new = click.option(
+    "--max-new-lookups",
+    "max_new",
+    type=click.IntRange(min=0),
+    help="Send no more lookups than this for a partition; the rest stays queued.",
+)
+_force_refresh = click.option(
+    "--force-refresh", is_flag=True, help="Look everybody up again, whoever is known already."
+)
+
+
 @main.command()
 @click.option("--date", "first", type=_DATE, required=True, help="First (or only) partition.")
 @click.option("--to", "last", type=_DATE, help="Last partition, included.")
 @_timeout
-def run(first: datetime, last: datetime | None, timeout: float) -> None:
+@_max_new
+@_force_refresh
+@click.option("--yes", is_flag=True, help="With --force-refresh: do not ask.")
+def run(
+    first: datetime,
+    last: datetime | None,
+    timeout: float,
+    max_new: int | None,
+    *,
+    force_refresh: bool,
+    yes: bool,
+) -> None:
     """Enrich partitions, without a daemon: read, submit what is new, follow, publish.
 
     Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error,
@@ -109,15 +131,71 @@ def run(first: datetime, last: datetime | None, timeout: float) -> None:
     with _plain_errors():
         # Here, so that `--help` does not wait for Dagster, and bad settings are told plainly.
         from lookup_pipeline.command_line import run as command  # noqa: PLC0415
+        from lookup_pipeline.command_line.execution import Words  # noqa: PLC0415
 
-        try:
-            dates = command.partition_keys(
-                first.date().isoformat(), last.date().isoformat() if last else None
-            )
-        except command.UnknownPartitionError as error:
-            raise click.UsageError(str(error)) from error
+        dates = _dates(first, last)
         with _dagster() as (console, definitions, instance):
-            sys.exit(command.run(console, definitions, instance, dates, timeout))
+            if force_refresh:
+                _confirm_refresh(console, dates, max_new, confirmed=yes)
+            words = Words(max_new=max_new, force_refresh=force_refresh)
+            sys.exit(command.run(console, definitions, instance, dates, timeout, words))
+
+
+def _dates(first: datetime, last: datetime | None) -> list[str]:
+    from lookup_pipeline.command_line.dates import (  # noqa: PLC0415
+        UnknownPartitionError,
+        partition_keys,
+    )
+
+    try:
+        return partition_keys(first.date().isoformat(), last.date().isoformat() if last else None)
+    except UnknownPartitionError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _confirm_refresh(
+    console: "Console", dates: list[str], max_new: int | None, *, confirmed: bool
+) -> None:
+    """Say first what looking everybody up again may cost."""
+    from lookup_pipeline.command_line.plan import make_plan, show  # noqa: PLC0415
+
+    show(console, make_plan(dates, max_new, force_refresh=True))
+    if not confirmed:
+        click.confirm("Look them up again?", abort=True)
+
+
+@main.command()
+@click.option("--date", "first", type=_DATE, required=True, help="First (or only) partition.")
+@click.option("--to", "last", type=_DATE, help="Last partition, included.")
+@_max_new
+@_force_refresh
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(
+    first: datetime,
+    last: datetime | None,
+    max_new: int | None,
+    *,
+    force_refresh: bool,
+    as_json: bool,
+) -> None:
+    """Tell what `run` will cost and how long the plan's limits make it take.
+
+    Reads the CSV files and the ledger, and asks the account, which is free; nothing else is sent,
+    and nothing is written but what the account says.
+    """
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import plan as command  # noqa: PLC0415
+
+        command.plan(
+            Console(),
+            _dates(first, last),
+            max_new,
+            force_refresh=force_refresh,
+            as_json=as_json,
+        )
 
 
 @main.command()

@@ -23,8 +23,9 @@ from lookup_pipeline.assets.specs import (
     state_metadata,
     warning,
 )
-from lookup_pipeline.datasets.columns import LOOKUPS, NAMES
+from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.continuation import note_end, note_trouble
+from lookup_pipeline.enrichment.forecast import seconds_needed
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.enrichment.submit import (
     SubmissionReport,
@@ -35,7 +36,7 @@ from lookup_pipeline.ledger import FailureKind, Ledger, State
 from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
 from lookup_pipeline.ledger.refresh import Refresh
-from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.ledger.submissions import count_queued, next_ready_at
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
@@ -123,16 +124,23 @@ def lookups(
     registered = register(book, output, lookup_date, refresh)
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
-        f"{registered.refreshed} of them to refresh what is old: they cost at most "
-        f"{registered.new_lookups} credits."
+        f"{registered.refreshed} of them to refresh what is old."
     )
     resubmitted = requeue_wanted(context, book, config.resubmit)
+    forecast = _forecast(book, rocketreach, lookup_date, config)
+    context.log.info(
+        f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} credits at "
+        "most."
+    )
     report = _submit(context, book, rocketreach, config)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
     told: dict[str, Any] = {
+        "rows_rejected": output.rows(REJECTED_NAMES, lookup_date),
+        "rows_reused": registered.rows - registered.new_lookups,
         "new_lookups": registered.new_lookups,
+        **forecast,
         "refreshed": registered.refreshed,
         "resubmitted": resubmitted,
         "submitted": report.accepted + report.unconfirmed,
@@ -151,6 +159,24 @@ def lookups(
             **told,
         }
     )
+
+
+def _forecast(
+    ledger: Ledger, rocketreach: RocketReach, lookup_date: str, config: SubmissionConfig
+) -> dict[str, Any]:
+    """What is about to be sent, as `lookup-pipeline plan` tells it."""
+    most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
+    with ledger.read() as connection:
+        to_send = count_queued(connection, lookup_date)
+        credits_at_most = to_send if most is None else min(to_send, most)
+        seconds = seconds_needed(
+            connection, credits_at_most, rocketreach.rate, maximum(MAX_NEW_PER_DAY), utc_now()
+        )
+    return {
+        "lookups_to_send": to_send,
+        "credits_at_most": credits_at_most,
+        "expected_seconds": "never: a limit is 0" if seconds is None else round(seconds, 1),
+    }
 
 
 def _why_queued(report: SubmissionReport, config: SubmissionConfig) -> str | None:

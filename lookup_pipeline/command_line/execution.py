@@ -40,6 +40,21 @@ class RunFailedError(WorkFailedError):
 
 
 @dataclass(frozen=True)
+class Words:
+    """What an operator says to a run of `lookups`.
+
+    Attributes:
+        max_new: lookups that it may send; None for any number.
+        force_refresh: whether everybody is looked up again.
+        resubmit: the failures to send again.
+    """
+
+    max_new: int | None = None
+    force_refresh: bool = False
+    resubmit: Collection[FailureKind] = ()
+
+
+@dataclass(frozen=True)
 class Runner:
     """Runs jobs for a partition, within a time.
 
@@ -60,14 +75,14 @@ class Runner:
         """Seconds until the end; 0 after it."""
         return max(self.end - time.monotonic(), 0)
 
-    def enrich(self, lookup_date: str) -> ExecuteInProcessResult:
+    def enrich(self, lookup_date: str, words: Words) -> ExecuteInProcessResult:
         """Read, register, submit, publish.
 
         Raises:
             RunFailedError: the run failed.
             KeyboardInterrupt: it was interrupted.
         """
-        return self._execute("enrichment_job", lookup_date, self._config())
+        return self._execute("enrichment_job", lookup_date, self._config(words))
 
     def submit(self, lookup_date: str, resubmit: Collection[FailureKind] = ()) -> None:
         """Submit what is queued, reading no file; raises as `enrich` does.
@@ -77,15 +92,20 @@ class Runner:
             resubmit: the failures to send again.
         """
         job = "resubmit_job" if resubmit else "submission_job"
-        self._execute(job, lookup_date, self._config(resubmit))
+        self._execute(job, lookup_date, self._config(Words(resubmit=resubmit)))
 
     def publish(self, lookup_date: str) -> None:
         """Publish from the ledger; raises as `enrich` does."""
         self._execute("publish_job", lookup_date, {})
 
-    def _config(self, resubmit: Collection[FailureKind] = ()) -> dict[str, Any]:
-        kinds = [kind.value for kind in resubmit]
-        config = {"max_seconds": self.seconds_left, "resubmit": kinds}
+    def _config(self, words: Words) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "max_seconds": self.seconds_left,
+            "force_refresh": words.force_refresh,
+            "resubmit": [kind.value for kind in words.resubmit],
+        }
+        if words.max_new is not None:
+            config["max_new_lookups"] = words.max_new
         return {"ops": {"lookups": {"config": config}}}
 
     def _execute(

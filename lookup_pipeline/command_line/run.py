@@ -18,17 +18,16 @@ from rich.console import Console
 
 from lookup_pipeline.command_line.display import counts_table, live_bar, remarks, total
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
-from lookup_pipeline.command_line.execution import RunFailedError, Runner
+from lookup_pipeline.command_line.execution import RunFailedError, Runner, Words
 from lookup_pipeline.command_line.follow import follow
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.continuation import queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.partitions import DAILY
 from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import Folders, LedgerResource
-from lookup_pipeline.settings import START_DATE, ConfigurationError, check_numbers, setting
+from lookup_pipeline.settings import check_numbers
 
 
 class ExitCode(IntEnum):
@@ -39,40 +38,13 @@ class ExitCode(IntEnum):
     STILL_PENDING = 3
 
 
-class UnknownPartitionError(Exception):
-    """A date that is no partition; the message says which are."""
-
-
-def partition_keys(first: str, last: str | None) -> list[str]:
-    """The partitions from `first` to `last`, both included.
-
-    Raises:
-        UnknownPartitionError: one of the two is no partition, or they are in the wrong order.
-        ConfigurationError: there is no partition at all.
-    """
-    keys = list(DAILY.get_partition_keys())
-    if not keys:
-        raise ConfigurationError(
-            f"{START_DATE} is {setting(START_DATE)}, a day in the future: there is no partition."
-        )
-    for key in (first, last or first):
-        if key not in keys:
-            raise UnknownPartitionError(
-                f"There is no partition {key}: they go from {keys[0]} (LOOKUP_PIPELINE_START_DATE)"
-                f" to {keys[-1]} (today, UTC)."
-            )
-    chosen = keys[keys.index(first) : keys.index(last or first) + 1]
-    if not chosen:
-        raise UnknownPartitionError(f"--to {last} lies before --date {first}.")
-    return chosen
-
-
 def run(
     console: Console,
     definitions: Definitions,
     instance: DagsterInstance,
     lookup_dates: Sequence[str],
     timeout: float,
+    words: Words | None = None,
 ) -> ExitCode:
     """Enrich these partitions and follow their lookups to the end.
 
@@ -82,11 +54,16 @@ def run(
         instance: where the runs are recorded.
         lookup_dates: partition keys.
         timeout: seconds after which no lookup is sent and the rest is left for another time.
+        words: what the operator says beside.
 
     Raises:
         WorkFailedError: a run failed; what was in flight has been followed all the same.
     """
-    return work(console, definitions, instance, lookup_dates, timeout, _enrich_all)
+
+    def begin(runner: Runner, dates: Sequence[str]) -> Begun:
+        return _enrich_all(runner, dates, words or Words())
+
+    return work(console, definitions, instance, lookup_dates, timeout, begin)
 
 
 @dataclass(frozen=True)
@@ -140,13 +117,13 @@ def work(
     return ExitCode.SETTLED if settled else ExitCode.STILL_PENDING
 
 
-def _enrich_all(runner: Runner, lookup_dates: Sequence[str]) -> Begun:
+def _enrich_all(runner: Runner, lookup_dates: Sequence[str], words: Words) -> Begun:
     """Read, register and submit date by date."""
     told: list[str] = []
     failures: Failures = {}
     for lookup_date in lookup_dates:
         try:
-            told += _findings(runner.enrich(lookup_date), lookup_date)
+            told += _findings(runner.enrich(lookup_date, words), lookup_date)
         except RunFailedError as error:
             failures[lookup_date] = error
             told += _findings(error.result, lookup_date)

@@ -8,8 +8,9 @@ expected to open, and now and then before: how the provider lays its windows is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import allowances, lookups
@@ -128,21 +129,26 @@ def look_later(connection: Connection, at: datetime) -> None:
     )
 
 
+def known(connection: Connection) -> Sequence[Row[Any]]:
+    """Every allowance as it stands: `name`, `limit`, `remaining`, `opened_at`."""
+    return connection.execute(select(allowances).order_by(allowances.c.name)).all()
+
+
 def left(connection: Connection) -> Left | None:
     """What may be sent by what is known; None where nothing limits it. The account is not asked."""
-    known = list(connection.execute(select(allowances)))
-    if not known:
+    every = known(connection)
+    if not every:
         return None
-    tightest = min(known, key=lambda row: row.remaining)
+    tightest = min(every, key=lambda row: row.remaining)
     if tightest.remaining:
         return Left(tightest.remaining, tightest.name)
     used_up = {
         row.name: _opens_at(row.name, row.opened_at, row.look_again_at)
-        for row in known
+        for row in every
         if not row.remaining
     }
     last = max(used_up, key=used_up.__getitem__)
-    look_again_at = min(row.look_again_at for row in known if not row.remaining)
+    look_again_at = min(row.look_again_at for row in every if not row.remaining)
     return Left(0, last, used_up[last], look_again_at)
 
 

@@ -1,6 +1,6 @@
 """Registering a partition's rows: which lookup serves each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -130,9 +130,9 @@ class Registration:
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
-        known = _lookups(connection, rows)
-        old = self._give_up_outdated(connection, [lookup_id for lookup_id, _ in known.values()])
-        known = {who: held for who, held in known.items() if held[0] not in old}
+        known = known_lookups(connection, {row.identity for row in rows})
+        old = self._give_up_outdated(connection, [each.lookup_id for each in known.values()])
+        known = {who: held for who, held in known.items() if held.lookup_id not in old}
         new = [row for row in rows if row.identity not in known]
         created = _create(connection, new, self.lookup_date)
         served_by = known | created
@@ -149,9 +149,10 @@ class Registration:
         }
         added, altered = [], []
         for row in rows:
-            lookup_id, first_date = served_by[row.identity]
+            serves = served_by[row.identity]
+            lookup_id = serves.lookup_id
             # The first row of the partition that asked first; the same one however rows move.
-            first = first_date == self.lookup_date and lookup_id not in self._paid_here
+            first = serves.first_date == self.lookup_date and lookup_id not in self._paid_here
             if first:
                 self._paid_here.add(lookup_id)
             values = {
@@ -197,22 +198,36 @@ class Registration:
         )
 
 
-def _lookups(
-    connection: Connection, rows: Sequence[RequestedRow]
-) -> dict[str, tuple[int, str | None]]:
-    """By identity: the lookup's id, and the partition that asked for it first."""
-    identities = list({row.identity for row in rows})
+@dataclass(frozen=True, slots=True)
+class KnownLookup:
+    """The lookup that serves an identity now.
+
+    Attributes:
+        lookup_id: the ledger's id.
+        first_date: the partition that asked for it first.
+        state: where it stands.
+    """
+
+    lookup_id: int
+    first_date: str | None
+    state: State
+
+
+def known_lookups(connection: Connection, identities: Collection[str]) -> dict[str, KnownLookup]:
+    """By identity, those of these that somebody has asked for before."""
     found = connection.execute(
-        select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
-            lookups.c.identity.in_(identities)
-        )
+        select(
+            lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date, lookups.c.state
+        ).where(lookups.c.identity.in_(identities))
     )
-    return {row.identity: (row.lookup_id, row.first_date) for row in found}
+    return {
+        row.identity: KnownLookup(row.lookup_id, row.first_date, State(row.state)) for row in found
+    }
 
 
 def _create(
     connection: Connection, rows: Sequence[RequestedRow], lookup_date: str
-) -> dict[str, tuple[int, str | None]]:
+) -> dict[str, KnownLookup]:
     # The first row of an identity decides what is sent: later spellings share its lookup.
     first = {row.identity: row for row in reversed(rows)}
     if not first:
@@ -231,4 +246,4 @@ def _create(
             if first[row.identity] is row
         ],
     )
-    return _lookups(connection, list(first.values()))
+    return known_lookups(connection, first.keys())

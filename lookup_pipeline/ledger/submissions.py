@@ -85,6 +85,20 @@ def queued_ids(connection: Connection, lookup_date: str, now: datetime) -> list[
     return list(connection.scalars(_QUEUED, {"lookup_date": lookup_date, "now": now}))
 
 
+def count_queued(connection: Connection, lookup_date: str) -> int:
+    """How many of the partition's lookups wait to be sent, now or later."""
+    return connection.execute(
+        select(func.count())
+        .select_from(lookups)
+        .where(
+            lookups.c.state == State.QUEUED.value,
+            lookups.c.lookup_id.in_(
+                select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
+            ),
+        )
+    ).scalar_one()
+
+
 def next_ready_at(connection: Connection, lookup_date: str) -> datetime | None:
     """When the first of the partition's queued lookups may be sent; None when none is queued.
 

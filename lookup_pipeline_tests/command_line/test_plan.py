@@ -1,0 +1,136 @@
+"""`lookup-pipeline plan`: what will be charged is said before, and nothing is sent."""
+
+from typing import Any
+
+import msgspec
+
+from lookup_pipeline.sandbox.process import RunningSandbox
+from lookup_pipeline_tests.command_line.workplace import DAY, NEXT_DAY, Workplace, told
+
+PEOPLE = [[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(6)]
+NOBODY = ["No Employer", "", ""]
+AGAIN = ["ADA0  byron", "employer 0", ""]
+
+
+def plan(workplace: Workplace, *arguments: str, **environment: str) -> dict[str, Any]:
+    done = workplace.run("plan", "--json", "--date", DAY, *arguments, **environment)
+    assert done.returncode == 0, told(done)
+    found: dict[str, Any] = msgspec.json.decode(done.stdout)
+    return found
+
+
+def write_two_dates(workplace: Workplace) -> None:
+    workplace.write_csv([*PEOPLE[:4], NOBODY, AGAIN])
+    workplace.write_csv([*PEOPLE[2:], NOBODY], NEXT_DAY)
+
+
+def test_the_forecast_is_what_is_charged_where_everybody_is_found(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    write_two_dates(workplace)
+    first, second = plan(workplace, "--to", NEXT_DAY)["partitions"]
+    assert first == {
+        "lookup_date": DAY,
+        "rows_usable": 5,
+        "rows_rejected": 1,
+        "rows_reused": 1,
+        "new_lookups": 4,
+        "refreshed": 0,
+        "queued_lookups": 0,
+        "credits_at_most": 4,
+    }
+    assert (second["rows_reused"], second["new_lookups"], second["rows_rejected"]) == (2, 2, 1)
+    done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
+    assert done.returncode == 0, told(done)
+    assert len(sandbox.charges()) == 4 + 2
+    assert plan(workplace, "--to", NEXT_DAY)["total"]["credits_at_most"] == 0
+    assert workplace.run("run", "--date", DAY, "--to", NEXT_DAY).returncode == 0
+    assert len(sandbox.charges()) == 6
+
+
+def test_who_is_not_found_makes_it_cheaper_never_dearer(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(seed=5, not_found=0.3, without_contact=0.2)
+    workplace.write_csv([[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(40)])
+    most = plan(workplace)["total"]["credits_at_most"]
+    workplace.run("run", "--date", DAY)
+    assert 0 < len(sandbox.charges()) < most == 40
+
+
+def test_nothing_is_sent_but_the_account_call_and_nothing_is_registered(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    write_two_dates(workplace)
+    plan(workplace, "--to", NEXT_DAY)
+    assert sandbox.requests().by_operation == {"account": 1}
+    assert workplace.status()["partitions"] == []
+    assert not (workplace.root / "output").exists()
+
+
+def test_what_waits_in_the_queue_is_counted_as_it_will_be_sent(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    write_two_dates(workplace)
+    workplace.run("run", "--date", DAY, "--max-new-lookups", "1", "--timeout", "60")
+    assert len(sandbox.lookups()) == 1
+    found = plan(workplace)["total"]
+    assert (found["new_lookups"], found["queued_lookups"], found["credits_at_most"]) == (0, 3, 3)
+
+
+def test_a_maximum_of_the_run_bounds_what_it_costs(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    write_two_dates(workplace)
+    total = plan(workplace, "--max-new-lookups", "3")["total"]
+    assert total["credits_at_most"] == 3
+    done = workplace.run("run", "--date", DAY, "--max-new-lookups", "3")
+    assert done.returncode == 3, told(done)
+    assert "the run may send 3 lookups" in done.stdout
+    assert len(sandbox.lookups()) == 3
+
+
+def test_the_plans_limits_say_how_long_it_takes(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(plan="essentials")
+    workplace.write_csv([[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(120)])
+    # Seven minutes for the hundred of an hour, and the rest in the second one.
+    assert 3_600 <= plan(workplace)["seconds"] < 3_600 + 120
+    shown = workplace.run("plan", "--date", DAY).stdout
+    assert "The limits make sending them take 1:0" in shown
+
+
+def test_without_a_key_all_but_the_account_is_told(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    write_two_dates(workplace)
+    found = plan(workplace, ROCKETREACH_API_KEY="")
+    assert found["total"]["credits_at_most"] == 4
+    assert "ROCKETREACH_API_KEY is not set" in found["account_error"]
+    assert sandbox.requests().total == 0
+
+
+def test_a_file_that_can_not_be_read_is_told_as_by_the_run(workplace: Workplace) -> None:
+    (workplace.names / f"{DAY}.csv").write_bytes(b"name,company\n\x00")
+    done = workplace.run("plan", "--date", DAY)
+    assert done.returncode == 1
+    assert f"{DAY}.csv, line" in done.stderr
+
+
+def test_a_forced_refresh_says_its_cost_first_and_without_a_yes_sends_nothing(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv(PEOPLE[:3])
+    workplace.run("run", "--date", DAY)
+    assert plan(workplace, "--force-refresh")["total"]["refreshed"] == 3
+    done = workplace.run("run", "--date", DAY, "--force-refresh")
+    assert done.returncode == 1
+    assert "At most 3 credits" in done.stdout
+    assert len(sandbox.lookups()) == 3
+    done = workplace.run("run", "--date", DAY, "--force-refresh", "--yes")
+    assert done.returncode == 0, told(done)
+    assert len(sandbox.charges()) == 6
+    assert len(workplace.rows("profiles")) == 3
+    assert workplace.status()["partitions"][0]["credits"] == 6
