@@ -84,8 +84,10 @@ class Leftovers:
 
 
 def find_leftovers(instance: DagsterInstance) -> Leftovers:
-    """What is on in an instance. Sensors are not looked at: ours go by the
-    ledger, and a simulation has one of its own."""
+    """What is on in an instance.
+
+    Sensors are not looked at: ours go by the ledger, and a simulation has one of its own.
+    """
     schedules = instance.all_instigator_state(
         instigator_type=InstigatorType.SCHEDULE, instigator_statuses={InstigatorStatus.RUNNING}
     )

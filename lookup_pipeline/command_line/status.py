@@ -1,5 +1,7 @@
 """`status`: how partitions stand, and what is left of credits and limits."""
 
+from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -8,7 +10,8 @@ from rich.table import Table
 
 from lookup_pipeline.command_line.display import counts_table, remarks, total
 from lookup_pipeline.enrichment.account import ask_account
-from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import LedgerResource, RocketReach
@@ -25,16 +28,22 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     ledger = LedgerResource().open()
     with ledger.read() as connection:
         counts = count_partitions(connection, None if lookup_date is None else [lookup_date])
+        going_on = waiting_to_continue(connection)
+        queued = {
+            each.lookup_date: queued_until(connection, each.lookup_date)
+            for each in counts
+            if each.states[State.QUEUED]
+        }
     account, trouble = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
-        console.file.write(_as_json(counts, account, trouble) + "\n")
+        console.file.write(_as_json(counts, queued, account, trouble) + "\n")
         return
     if counts:
         console.print(counts_table(counts, "Rows by state"))
     else:
         console.print("Nothing is registered yet.")
-    for each in remarks(total(counts)):
+    for each in (*remarks(total(counts)), *_queue_remarks(queued, going_on)):
         console.print(each, soft_wrap=True)
     if account is None:
         console.print(f"Account: {trouble}")
@@ -52,13 +61,26 @@ def _account(ledger: Ledger) -> tuple[Account | None, str | None]:
         return None, str(error)
 
 
-def _as_json(counts: list[PartitionCounts], account: Account | None, trouble: str | None) -> str:
+def _queue_remarks(queued: dict[str, datetime | None], going_on: Collection[str]) -> Iterator[str]:
+    for lookup_date, until in queued.items():
+        when = f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until and until > utc_now() else "now"
+        what = "queued_lookups_sensor goes on" if lookup_date in going_on else "run it again"
+        yield f"Queued: rows of {lookup_date} wait {when}; {what}."
+
+
+def _as_json(
+    counts: list[PartitionCounts],
+    queued: dict[str, datetime | None],
+    account: Account | None,
+    trouble: str | None,
+) -> str:
     found: dict[str, Any] = {
         "partitions": [
             {
                 "lookup_date": each.lookup_date,
                 "rows": each.rows,
                 **{state.value: rows for state, rows in each.states.items()},
+                "queued_until": queued.get(each.lookup_date),
                 "match_rate": each.match_rate,
                 "credits": each.credits,
             }

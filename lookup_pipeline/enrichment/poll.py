@@ -111,6 +111,9 @@ def poll(
         permits, due = _claim(ledger, requests_per_second, clock(), adopts=adopts)
         if permits.slots and due:
             limits.sleep_until(permits.slots[0], clock())
+            if (late := clock() - permits.slots[0]) > limits.TOLERATED_DELAY:
+                with ledger.write() as connection:
+                    limits.delay(connection, late)
             try:
                 statuses = client.check_status(sorted({lookup.profile_id for lookup in due}))
             except RocketReachError as error:

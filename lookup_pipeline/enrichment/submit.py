@@ -35,7 +35,7 @@ from lookup_pipeline.ledger.submissions import (
     queued_ids,
     renew,
 )
-from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.ledger.times import EPOCH, utc_now
 from lookup_pipeline.rocketreach import (
     ErrorClass,
     LookupAnswer,
@@ -184,12 +184,14 @@ class _Turn:
 
     Attributes:
         claims: what to send, at which moment.
+        at: when it was claimed.
         pause: when to look again; None where only an answer can bring news: every worker is busy,
             or nothing is left to send.
         asks_account: whether the account has to be asked first.
     """
 
     claims: Sequence[tuple[Claim, datetime]] = ()
+    at: datetime = EPOCH
     pause: timedelta | None = None
     asks_account: bool = False
 
@@ -223,6 +225,8 @@ class _Submission:
         self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
         self._silent_until: datetime | None = None
+        # How much later than its slot a request has left since the last turn, at most.
+        self._late = _NOW
         self._failures = 0
         self._answered = 0
         self._stopped_by: tuple[str, RocketReachError] | None = None
@@ -253,6 +257,7 @@ class _Submission:
             turn = self._turn()
             for each, slot in turn.claims:
                 self._workers.submit(self._send, each, slot)
+                self._in_air[each.lookup_id] = (each, turn.at)
             if turn.asks_account:
                 self._stopped_by = self._budget.ask_account(self._ledger, self._client, self._clock)
             if turn.pause is None and not self._in_air:
@@ -290,6 +295,8 @@ class _Submission:
     def _send(self, each: Claim, slot: datetime) -> None:
         result: LookupAnswer | RocketReachError
         limits.sleep_until(slot, self._clock())
+        if self._policy.plan.requests_per_second:
+            self._late = max(self._late, self._clock() - slot)
         try:
             parameters = msgspec.json.decode(each.parameters)
             result = self._client.lookup(parameters, self._policy.plan.lookup_type)
@@ -325,12 +332,13 @@ class _Submission:
             record(connection, self._unrecorded, now)
             if self._silent_until is not None:
                 limits.block(connection, limits.LOOKUPS, self._silent_until)
+            if self._late > limits.TOLERATED_DELAY:
+                limits.delay(connection, self._late)
+                self._late = _NOW
             self._renew(connection, now)
             turn = self._claim(connection, now)
         self._unrecorded.clear()
         self._silent_until = None
-        # Once they are committed.
-        self._in_air |= {each.lookup_id: (each, now) for each, _ in turn.claims}
         return turn
 
     def _renew(self, connection: Connection, now: datetime) -> None:
@@ -385,7 +393,8 @@ class _Submission:
             self._budget.note_sent(each.lookup_id)
         all_busy = len(self._in_air) + len(claims) >= WORKERS
         # Where another process was faster there are fewer claims: the later slots go to waste.
-        return _Turn(list(zip(claims, permits.slots, strict=False)), None if all_busy else _NOW)
+        to_send = list(zip(claims, permits.slots, strict=False))
+        return _Turn(to_send, now, None if all_busy else _NOW)
 
     def _pause(self, until: datetime, now: datetime, or_earlier: datetime | None = None) -> _Turn:
         """Wait for what may go out then; gives the run up where that is too long."""

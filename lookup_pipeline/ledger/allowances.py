@@ -100,6 +100,9 @@ def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: 
     for each in found:
         remaining = max(each.remaining - uncounted, 0)
         opened_at = opened.get(each.name)
+        if opened_at is not None and opened_at > now:
+            # The clock was set back since.
+            opened_at = now
         length = WINDOWS.get(each.name)
         is_full = each.remaining == each.limit
         is_over = opened_at is None or length is None or opened_at + length <= now

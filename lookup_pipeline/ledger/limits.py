@@ -29,6 +29,14 @@ AHEAD = timedelta(milliseconds=250)
 _MARGIN = 1.02
 
 
+TOLERATED_DELAY = timedelta(milliseconds=10)
+"""So much later than its slot a request may leave without a word: `_MARGIN` leaves the room."""
+
+# A process that was stopped for longer than the second in which its request counts is no reason
+# to wait longer.
+_LONGEST_DELAY = timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Permits:
     """Leave to send.
@@ -70,12 +78,21 @@ def take(
         return Permits((now,) * wanted)
     interval = timedelta(microseconds=ceil(_MARGIN * 1_000_000 / per_second))
     next_at: datetime | None = connection.scalar(_NEXT_AT)
-    start = now if next_at is None else max(next_at, now)
+    # Further ahead than slots are ever given out, it is of a clock that was set back since.
+    is_old = next_at is None or next_at > now + AHEAD + interval + _LONGEST_DELAY
+    start = now if next_at is None or is_old else max(next_at, now)
     if start - now > AHEAD:
         return Permits(wait=start - now - AHEAD)
     granted = min(wanted, 1 + (now + AHEAD - start) // interval)
     _set(connection, ALL, next_at=start + granted * interval)
     return Permits(tuple(start + place * interval for place in range(granted)))
+
+
+def delay(connection: Connection, by: timedelta) -> None:
+    """Move the next slots on: a request left so much later than its slot, and would meet them."""
+    next_at: datetime | None = connection.scalar(_NEXT_AT)
+    if next_at is not None:
+        _set(connection, ALL, next_at=next_at + min(by, _LONGEST_DELAY))
 
 
 def sleep_until(slot: datetime, now: datetime) -> None:

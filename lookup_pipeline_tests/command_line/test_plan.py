@@ -134,3 +134,20 @@ def test_a_forced_refresh_says_its_cost_first_and_without_a_yes_sends_nothing(
     assert len(sandbox.charges()) == 6
     assert len(workplace.rows("profiles")) == 3
     assert workplace.status()["partitions"][0]["credits"] == 6
+
+
+def test_status_tells_what_is_queued_until_when_and_whether_it_goes_on_by_itself(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE)
+    workplace.write_csv(PEOPLE[:1], NEXT_DAY)
+    workplace.run("run", "--date", DAY, "--max-new-lookups", "2")
+    shown = workplace.run("status").stdout
+    assert f"Queued: rows of {DAY} wait now; run it again." in shown
+    limit = {"LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY": "3"}
+    workplace.run("run", "--date", DAY, "--timeout", "1", **limit)
+    shown = workplace.run("status").stdout
+    assert f"Queued: rows of {DAY} wait until " in shown
+    assert "queued_lookups_sensor goes on." in shown
+    (partition,) = workplace.status()["partitions"]
+    assert partition["queued_until"].endswith("T00:00:00Z")

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.limits import AHEAD, ALL, Permits, block, blocked_until, take
+from lookup_pipeline.ledger.limits import (
+    AHEAD,
+    ALL,
+    Permits,
+    block,
+    blocked_until,
+    delay,
+    take,
+)
 from lookup_pipeline_tests.ledger.helpers import SECOND, T0, fresh_ledger
 
 # Between two requests at ten a second, the margin included.
@@ -181,3 +189,25 @@ def test_the_limiter_is_shared_by_every_connection(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert blocked_until(connection, "lookup") == T0 + SECOND
         assert blocked_until(connection, "checkStatus") is None
+
+
+def test_a_request_that_leaves_late_moves_the_slots_behind_it(ledger: Ledger) -> None:
+    """Else the ten of the next second would arrive within a second of the late one."""
+    late = timedelta(milliseconds=150)
+    before = take_once(ledger, T0).slots[0]
+    with ledger.write() as connection:
+        delay(connection, late)
+    assert take_once(ledger, T0 + late).slots[0] == before + INTERVAL + late
+
+
+def test_a_process_that_slept_for_hours_does_not_hold_up_the_others(ledger: Ledger) -> None:
+    take_once(ledger, T0)
+    with ledger.write() as connection:
+        delay(connection, timedelta(hours=3))
+    assert take_once(ledger, T0 + 2 * SECOND).slots
+
+
+@pytest.mark.parametrize("back", [timedelta(seconds=2), timedelta(hours=1), timedelta(days=300)])
+def test_a_clock_that_is_set_back_stops_nobody(ledger: Ledger, back: timedelta) -> None:
+    take_once(ledger, T0)
+    assert take_once(ledger, T0 - back).slots == (T0 - back,)
