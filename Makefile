@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo dev test lint format docs lock benchmark screenshot clean
+.PHONY: help demo dev test campaign lint format docs lock benchmark screenshot clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -18,6 +18,9 @@ dev: $(VENV)/.installed  ## The Dagster UI and daemon against the simulated API 
 
 test: $(VENV)/.installed-dev  ## Every test
 	$(BIN)/python -m pytest
+
+campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, a jumping clock: what they cost (25 minutes)
+	$(BIN)/python -m lookup_pipeline_tests.campaign
 
 lint: $(VENV)/.installed-dev  ## Style, types, and that the generated docs are current
 	$(BIN)/ruff check .

@@ -108,7 +108,7 @@ def poll(
     end = time.monotonic() + seconds
     report, failures = PollReport(), 0
     while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
-        permits, due = _claim(ledger, requests_per_second, clock(), adopts=adopts)
+        permits, due = _claim(ledger, requests_per_second, clock, adopts=adopts)
         if permits.slots and due:
             limits.sleep_until(permits.slots[0], clock())
             if (late := clock() - permits.slots[0]) > limits.TOLERATED_DELAY:
@@ -139,9 +139,11 @@ def poll(
 
 
 def _claim(
-    ledger: Ledger, requests_per_second: float, now: datetime, *, adopts: bool
+    ledger: Ledger, requests_per_second: float, clock: Clock, *, adopts: bool
 ) -> tuple[limits.Permits, list[DueLookup]]:
     with ledger.write() as connection:
+        # Not before: the ledger may have been locked for a while.
+        now = clock()
         due_at = next_due_at(connection, unconfirmed=adopts)
         if due_at is None or due_at > now:
             # Nothing to ask takes no leave away from whoever has something to send.

@@ -327,8 +327,9 @@ class _Submission:
 
     def _turn(self) -> _Turn:
         """One transaction: record what came in, claim what goes out."""
-        now = self._clock()
         with self._ledger.write() as connection:
+            # Not before: the ledger may have been locked for a while.
+            now = self._clock()
             record(connection, self._unrecorded, now)
             if self._silent_until is not None:
                 limits.block(connection, limits.LOOKUPS, self._silent_until)
@@ -386,13 +387,15 @@ class _Submission:
         permits = limits.take(connection, limits.LOOKUPS, verdict.lookups, rate, now)
         if not permits.slots:
             return self._pause(now + permits.wait, now)
-        wanted = [self._ids.popleft() for _ in permits.slots]
-        claims = claim(connection, wanted, self._owner, now)
+        claims: list[Claim] = []
+        while self._ids and (open_slots := len(permits.slots) - len(claims)):
+            # Where another process was faster there are fewer claims: the next ones take the slots.
+            wanted = [self._ids.popleft() for _ in range(min(open_slots, len(self._ids)))]
+            claims += claim(connection, wanted, self._owner, now)
         allowances.spend(connection, len(claims), now)
         for each in claims:
             self._budget.note_sent(each.lookup_id)
         all_busy = len(self._in_air) + len(claims) >= WORKERS
-        # Where another process was faster there are fewer claims: the later slots go to waste.
         to_send = list(zip(claims, permits.slots, strict=False))
         return _Turn(to_send, now, None if all_busy else _NOW)
 

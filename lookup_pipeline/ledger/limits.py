@@ -29,6 +29,10 @@ AHEAD = timedelta(milliseconds=250)
 _MARGIN = 1.02
 
 
+WAKE_UP = timedelta(milliseconds=50)
+"""No slot is sooner: until it is committed and its process awake, the provider's second would begin
+late."""
+
 TOLERATED_DELAY = timedelta(milliseconds=10)
 """So much later than its slot a request may leave without a word: `_MARGIN` leaves the room."""
 
@@ -80,7 +84,8 @@ def take(
     next_at: datetime | None = connection.scalar(_NEXT_AT)
     # Further ahead than slots are ever given out, it is of a clock that was set back since.
     is_old = next_at is None or next_at > now + AHEAD + interval + _LONGEST_DELAY
-    start = now if next_at is None or is_old else max(next_at, now)
+    soonest = now + WAKE_UP
+    start = soonest if next_at is None or is_old else max(next_at, soonest)
     if start - now > AHEAD:
         return Permits(wait=start - now - AHEAD)
     granted = min(wanted, 1 + (now + AHEAD - start) // interval)

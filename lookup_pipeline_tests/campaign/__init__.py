@@ -1,0 +1,6 @@
+"""Trouble on purpose: killed processes, faults, full disks, locks, jumping clocks, three at a time.
+
+`make campaign`, or `python -m lookup_pipeline_tests.campaign --help`. Every scenario works with
+what production works with (processes of their own, HTTP, SQLite, Parquet) and ends with an audit. A
+new one is a function from `Options` to `Result`, listed in `scenarios.py`.
+"""
