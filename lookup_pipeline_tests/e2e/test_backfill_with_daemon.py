@@ -83,22 +83,7 @@ def test_a_backfill_of_three_days_ends_in_parquet_without_a_person(tmp_path: Pat
         running_sandbox(not_found=0.1, failed=0.05, extra_polls=1, seed=3) as sandbox,
         dagster_dev(tmp_path, sandbox) as web,
     ):
-        backfill = web.ask(
-            LAUNCH,
-            params={
-                "selector": {"repositorySelector": REPOSITORY, "partitionSetName": PARTITION_SET},
-                "partitionNames": DATES,
-            },
-        )["launchPartitionBackfill"]
-        assert backfill["__typename"] == "LaunchBackfillSuccess", backfill
-
-        wait_until(
-            lambda: (
-                web.ask(BACKFILL, id=backfill["backfillId"])["partitionBackfillOrError"]["status"]
-                == "COMPLETED_SUCCESS"
-            ),
-            "the backfill to succeed",
-        )
+        backfill(web, DATES)
         wait_until(lambda: pending(tmp_path) == 0, "the sensor to publish what settled")
         # The files are in place a moment before the run that wrote them has ended.
         wait_until(lambda: all(ended(run) for run in all_runs(web)), "the last runs to end")
@@ -125,6 +110,49 @@ def test_a_backfill_of_three_days_ends_in_parquet_without_a_person(tmp_path: Pat
     queries = {tuple(sorted(submission.query.items())) for submission in submissions}
     assert len(queries) == len(submissions)
     assert len(charges) == datasets["profiles"]["lookup_id"].nunique()
+
+
+def test_what_the_provider_holds_back_goes_on_when_it_allows_it_without_a_person(
+    tmp_path: Path,
+) -> None:
+    # A little longer than a run waits itself.
+    with (
+        running_sandbox(down=True, retry_after_seconds=95) as sandbox,
+        dagster_dev(tmp_path, sandbox) as web,
+    ):
+        backfill(web, DATES[2:])
+        queued = pending(tmp_path)
+        assert queued > 0
+        assert queued == len(read(tmp_path, "names"))
+        sandbox.change(down=False)
+        wait_until(lambda: pending(tmp_path) == 0, "the sensors to send, follow and publish")
+        wait_until(lambda: all(ended(run) for run in all_runs(web)), "the last runs to end")
+        runs = all_runs(web)
+        sent = len(sandbox.lookups())
+
+    assert {run["status"] for run in runs} == {"SUCCESS"}
+    (continuing,) = (run for run in runs if run["jobName"] == "submission_job")
+    assert tags(continuing)["dagster/sensor_name"] == "queued_lookups_sensor"
+    assert tags(continuing)["dagster/partition"] == DATES[2]
+    assert sent == read(tmp_path, "lookups")["lookup_id"].nunique()
+
+
+def backfill(web: Web, dates: list[str]) -> None:
+    """Launch a backfill as the UI does, and wait for its success."""
+    launched = web.ask(
+        LAUNCH,
+        params={
+            "selector": {"repositorySelector": REPOSITORY, "partitionSetName": PARTITION_SET},
+            "partitionNames": dates,
+        },
+    )["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+
+    def status() -> str:
+        found = web.ask(BACKFILL, id=launched["backfillId"])["partitionBackfillOrError"]
+        return str(found["status"])
+
+    wait_until(lambda: status() == "COMPLETED_SUCCESS", "the backfill to succeed")
 
 
 PARTITION_SET = "enrichment_job_partition_set"
