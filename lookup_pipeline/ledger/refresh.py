@@ -68,7 +68,10 @@ def outdated(
             lookups.c.settled_at < refresh.all_before
         )
     found = select(lookups.c.lookup_id).where(
-        lookups.c.lookup_id.in_(lookup_ids), or_(aged, asked_for)
+        lookups.c.lookup_id.in_(lookup_ids),
+        # One that timed out and is still asked about may yet end, and may have been paid for.
+        lookups.c.next_poll_at.is_(None),
+        or_(aged, asked_for),
     )
     return set(connection.scalars(found))
 
@@ -77,6 +80,11 @@ def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElemen
     if after is None:
         return false()
     return (lookups.c.state == state.value) & (lookups.c.settled_at <= now - after)
+
+
+def is_current() -> ColumnElement[bool]:
+    """Whether rows still find a lookup: no newer one has taken over."""
+    return lookups.c.identity.not_like(f"%{_GIVEN_UP}%")
 
 
 def give_up_identities(connection: Connection, lookup_ids: Sequence[int]) -> None:

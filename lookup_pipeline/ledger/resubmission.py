@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
+from lookup_pipeline.ledger.refresh import is_current
 from lookup_pipeline.ledger.states import RESUBMITTABLE, FailureKind, State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -88,4 +89,10 @@ def requeue(
 
 
 def _wanted(kinds: Collection[FailureKind]) -> ColumnElement[bool]:
-    return lookups.c.state.in_(sorted(RESUBMITTABLE)) & lookups.c.failure_kind.in_(sorted(kinds))
+    return and_(
+        lookups.c.state.in_(sorted(RESUBMITTABLE)),
+        lookups.c.failure_kind.in_(sorted(kinds)),
+        # Else somebody would be paid for whom a newer lookup has found: free of charge for an older
+        # partition that is materialized again.
+        is_current(),
+    )

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger.polling import expire_deadlines
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, RequestedRow
+from lookup_pipeline.ledger.resubmission import count_resubmittable, requeue
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
@@ -17,6 +19,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     SECOND,
     T0,
     answer,
+    asked_in_vain,
     claim_all,
     complete,
     failed,
@@ -151,6 +154,30 @@ def test_a_forced_refresh_means_everybody_who_had_ended_when_it_was_asked_for_on
     answer(ledger, complete(new), now=LATE)
     assert again(ledger, force, DATE).refreshed == 0, "it ended after it was asked for"
     assert stored(ledger, ann).state is State.COMPLETE
+
+
+def test_one_that_timed_out_and_is_still_asked_about_is_not_followed_yet(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    claim_all(ledger)
+    ann = lookup_of(ledger, "ann")
+    answer(ledger, in_flight(ann))
+    asked_in_vain(ledger, ann, T0 + DAY)
+    with ledger.write() as connection:
+        assert expire_deadlines(connection, T0 + DAY + SECOND) == 1
+    assert stored(ledger, ann).next_poll_at is not None
+    assert again(ledger, Refresh(LATE, DAY, DAY, all_before=LATE)).refreshed == 0
+
+
+def test_a_lookup_that_was_followed_is_not_sent_again_by_the_operators_word_for_failures(
+    ledger: Ledger,
+) -> None:
+    register(ledger, rows_for(["ann"]))
+    claim_all(ledger)
+    answer(ledger, failed(lookup_of(ledger, "ann")))
+    again(ledger, OLD)
+    with ledger.write() as connection:
+        assert count_resubmittable(connection, list(FailureKind), [DATE, NEXT_DATE]) == {}
+        assert requeue(connection, DATE, list(FailureKind), LATE) == 0
 
 
 @settings(deadline=None, database=None, max_examples=25)
