@@ -1,4 +1,4 @@
-"""Keeping two commands out of one folder."""
+"""Keeping two commands out of one folder, or having them take turns."""
 
 import fcntl
 import os
@@ -25,3 +25,11 @@ def held(folder: Path, otherwise: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def turn_in(folder: Path) -> Iterator[None]:
+    """Wait for a turn in a folder that other processes take turns in, too."""
+    with (folder / ".turn").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

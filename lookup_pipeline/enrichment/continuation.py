@@ -8,7 +8,7 @@ from lookup_pipeline.enrichment.submit import SubmissionReport, SubmissionStoppe
 from lookup_pipeline.ledger import Ledger, allowances, limits
 from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.rocketreach import RocketReachClient, RocketReachError
+from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
 
 # Between looks at an account in trouble: its key is mended or its credits bought by a person.
 ACCOUNT_CHECK = timedelta(minutes=15)
@@ -29,12 +29,15 @@ def note_end(
 def note_trouble(
     ledger: Ledger, lookup_date: str, error: Exception, *, in_backfill: bool, clock: Clock = utc_now
 ) -> None:
-    """After a submission that failed: go on once the key is mended or there are credits again.
+    """After a submission that failed: go on once the account call shows that the trouble is over.
 
-    Other trouble is the operator's: whether it is over can't be seen from here.
+    Not where answers were lost: each try puts more people in doubt. Other trouble is the
+    operator's: whether it is over can't be seen from here.
     """
     cause = error.error if isinstance(error, SubmissionStoppedError) else error
-    if isinstance(cause, RocketReachError) and cause.status in _MENDED_ELSEWHERE:
+    if not isinstance(cause, RocketReachError):
+        return
+    if cause.status in _MENDED_ELSEWHERE or cause.error_class is ErrorClass.NOT_PROCESSED:
         with ledger.write() as connection:
             at = clock() + ACCOUNT_CHECK
             continue_from(connection, lookup_date, at, in_backfill=in_backfill)
@@ -54,7 +57,16 @@ def blocked_until(
         silent_until = limits.blocked_until(connection, limits.LOOKUPS)
     if silent_until is not None and silent_until > clock():
         return silent_until
-    account = learn_allowances(ledger, client, plan, clock)
+    try:
+        account = learn_allowances(ledger, client, plan, clock)
+    except RocketReachError as error:
+        if error.retry_after is None or error.error_class is ErrorClass.ACCOUNT:
+            raise
+        # Who asks for silence wants no lookups either.
+        until = clock() + error.retry_after
+        with ledger.write() as connection:
+            limits.block(connection, limits.LOOKUPS, until)
+        return until
     if find_credits(account, plan.lookup_type) == 0:
         return clock() + ACCOUNT_CHECK
     with ledger.read() as connection:
