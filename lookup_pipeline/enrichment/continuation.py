@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from lookup_pipeline.enrichment.account import Plan, find_credits, learn_allowances
 from lookup_pipeline.enrichment.outcomes import Clock
-from lookup_pipeline.enrichment.submit import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.ledger import Ledger, allowances, limits
 from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.times import utc_now

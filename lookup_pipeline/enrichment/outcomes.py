@@ -28,7 +28,7 @@ _AFTER_OUTAGE = timedelta(minutes=15)
 
 # Back-off between tries where the provider names no time: doubling, jittered, capped.
 FIRST_RETRY = timedelta(seconds=1)
-# Short: an outage of minutes ends the run (submit.PATIENCE) rather than keep it waiting.
+# Short: an outage of minutes ends the run (trouble.PATIENCE) rather than keep it waiting.
 SLOWEST_RETRY = timedelta(seconds=5)
 
 

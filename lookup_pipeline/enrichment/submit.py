@@ -24,6 +24,8 @@ from sqlalchemy import Connection
 
 from lookup_pipeline.enrichment.budget import Budget, SubmissionPolicy
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.trouble import Trouble
 from lookup_pipeline.ledger import Ledger, LedgerError, State, allowances, limits
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.submissions import (
@@ -51,14 +53,6 @@ WORKERS = 16
 # longer one it ends, the rest queued.
 LONGEST_WAIT = timedelta(seconds=90)
 
-# After a 429 that names no time: the shortest window of the provider's plans is a minute, the
-# shortest of its limits a second.
-_UNNAMED_SILENCE = timedelta(seconds=5)
-
-# Failures in a row, without one success, after which the API counts as down: more would try the
-# patience of an operator, and put the same people at risk again and again.
-PATIENCE = 10
-
 # Seconds between looks at the clock while nothing happens.
 _TURN = 1.0
 
@@ -72,47 +66,6 @@ _REPORT = 0.25
 # Seconds that the first answer waits for others to share its transaction: nothing beside a
 # request's own time, and under load a commit serves half a dozen lookups instead of one.
 _GATHER = 0.004
-
-
-class SubmissionStoppedError(Exception):
-    """Submission stopped for a reason that is not the people's; the rest stays queued.
-
-    Attributes:
-        error: what the API, or the way to it, said last.
-        report: what was done before.
-    """
-
-    def __init__(self, summary: str, error: RocketReachError, report: "SubmissionReport") -> None:
-        super().__init__(f"{summary}: {error}")
-        self.error = error
-        self.report = report
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionReport:
-    """What a submission did, in lookups.
-
-    Attributes:
-        accepted: the provider has taken them; complete or failed at once ones included.
-        complete: had a profile at once.
-        failed: ended at once without one.
-        unconfirmed: may or may not have been processed.
-        put_back: requests that went back into the queue.
-        waits_until: when the rest may go out, where a limit or the provider stopped it.
-        look_again_at: when it is worth a look whether it may already.
-        capped_by: the setting that stopped it, where one did.
-        out_of_time: whether it ended because its time was up.
-    """
-
-    accepted: int = 0
-    complete: int = 0
-    failed: int = 0
-    unconfirmed: int = 0
-    put_back: int = 0
-    waits_until: datetime | None = None
-    look_again_at: datetime | None = None
-    capped_by: str | None = None
-    out_of_time: bool = False
 
 
 def submit(
@@ -224,13 +177,9 @@ class _Submission:
         # Answers whose commit has not succeeded yet: a ledger that is locked loses none.
         self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
-        self._silent_until: datetime | None = None
+        self._trouble = Trouble()
         # How much later than its slot a request has left since the last turn, at most.
         self._late = _NOW
-        self._failures = 0
-        self._answered = 0
-        self._stopped_by: tuple[str, RocketReachError] | None = None
-        self._unanswered: RocketReachError | None = None
         self._ends_at = (
             None if policy.seconds is None else clock() + timedelta(seconds=policy.seconds)
         )
@@ -259,7 +208,9 @@ class _Submission:
                 self._workers.submit(self._send, each, slot)
                 self._in_air[each.lookup_id] = (each, turn.at)
             if turn.asks_account:
-                self._stopped_by = self._budget.ask_account(self._ledger, self._client, self._clock)
+                self._trouble.stopped_by = self._budget.ask_account(
+                    self._ledger, self._client, self._clock
+                )
             if turn.pause is None and not self._in_air:
                 return
             wait = _TURN if turn.pause is None else min(turn.pause.total_seconds(), _TURN)
@@ -286,11 +237,9 @@ class _Submission:
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
-        if self._stopped_by is not None:
-            raise SubmissionStoppedError(*self._stopped_by, self.report)
-        silent = not self._answered and not self.report.out_of_time
-        if silent and self._unanswered is not None:
-            raise SubmissionStoppedError("The API answers nobody", self._unanswered, self.report)
+        trouble = self._trouble.at_the_end(out_of_time=self.report.out_of_time)
+        if trouble is not None:
+            raise SubmissionStoppedError(*trouble, self.report)
 
     def _send(self, each: Claim, slot: datetime) -> None:
         result: LookupAnswer | RocketReachError
@@ -331,15 +280,14 @@ class _Submission:
             # Not before: the ledger may have been locked for a while.
             now = self._clock()
             record(connection, self._unrecorded, now)
-            if self._silent_until is not None:
-                limits.block(connection, limits.LOOKUPS, self._silent_until)
+            if (until := self._trouble.silence()) is not None:
+                limits.block(connection, limits.LOOKUPS, until)
             if self._late > limits.TOLERATED_DELAY:
                 limits.delay(connection, self._late)
                 self._late = _NOW
             self._renew(connection, now)
             turn = self._claim(connection, now)
         self._unrecorded.clear()
-        self._silent_until = None
         return turn
 
     def _renew(self, connection: Connection, now: datetime) -> None:
@@ -366,9 +314,8 @@ class _Submission:
         return self._claim_some(connection, free, now) if free else _Turn()
 
     def _has_ended(self) -> bool:
-        done = self.report
-        limited = done.waits_until is not None or done.capped_by is not None
-        return limited or self._stopped_by is not None or not self._may_claim
+        stopped = self._trouble.stopped_by is not None
+        return stopped or self.report.was_limited or not self._may_claim
 
     def _claim_some(self, connection: Connection, free: int, now: datetime) -> _Turn:
         verdict = self._budget.verdict(connection, free, now)
@@ -412,51 +359,19 @@ class _Submission:
         self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
     ) -> Answer:
         if isinstance(result, LookupAnswer):
-            self._failures = 0
-            self._answered += 1
+            self._trouble.note_answer()
             answer = from_lookup(each, result, now, self._policy.deadline)
         else:
-            self._note_trouble(result, now)
+            self._trouble.note_error(result, now)
             answer = from_error(
                 each,
                 result,
                 now,
-                tries=max(self._failures, 1),
-                others_succeed=self._answered > 0,
+                tries=max(self._trouble.failures, 1),
+                others_succeed=self._trouble.answered > 0,
                 max_tries=self._policy.max_tries,
             )
-        self._count(answer)
+        if answer.state is State.QUEUED:
+            self._budget.note_put_back(answer.lookup_id)
+        self.report = self.report.with_answer(answer)
         return answer
-
-    def _note_trouble(self, error: RocketReachError, now: datetime) -> None:
-        silence = error.retry_after or (_UNNAMED_SILENCE if error.status == 429 else None)
-        if silence is not None:
-            self._silent_until = max(self._silent_until or now, now + silence)
-        if error.error_class is ErrorClass.QUERY:
-            self._failures = 0
-            self._answered += 1
-            return
-        if error.error_class is ErrorClass.RETRYABLE:
-            self._unanswered = error
-        if error.error_class is ErrorClass.ACCOUNT:
-            self._stopped_by = ("The account is in trouble", error)
-        # Being asked for patience is no failure: the limiter waits it out.
-        elif error.status != 429 and error.retry_after is None:
-            self._failures += 1
-            if self._failures >= PATIENCE:
-                self._stopped_by = (f"The API failed {self._failures} times in a row", error)
-
-    def _count(self, answer: Answer) -> None:
-        done = self.report
-        match answer.state:
-            case State.QUEUED:
-                self._budget.note_put_back(answer.lookup_id)
-                self.report = replace(done, put_back=done.put_back + 1)
-            case State.UNCONFIRMED:
-                self.report = replace(done, unconfirmed=done.unconfirmed + 1)
-            case State.FAILED:
-                self.report = replace(done, accepted=done.accepted + 1, failed=done.failed + 1)
-            case State.COMPLETE:
-                self.report = replace(done, accepted=done.accepted + 1, complete=done.complete + 1)
-            case _:
-                self.report = replace(done, accepted=done.accepted + 1)

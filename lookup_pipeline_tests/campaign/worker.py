@@ -24,7 +24,7 @@ from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.datasets.storage import StorageError, replace_together
 from lookup_pipeline.enrichment.publish import NotReadyError, publish
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.enrichment.submit import SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import LedgerError
 from lookup_pipeline.names.files import find_files
 from lookup_pipeline.names.reader import read_names

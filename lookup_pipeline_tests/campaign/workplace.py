@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from lookup_pipeline.enrichment.submit import SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox

@@ -97,7 +97,7 @@ def test_a_run_that_a_killed_simulation_left_behind_sends_nothing(
     def refuse(_instance: object, _run: object) -> None:
         raise ConfigurationError("a leftover")
 
-    module = sys.modules["lookup_pipeline.assets.lookups"]
+    module = sys.modules["lookup_pipeline.assets.submission"]
     monkeypatch.setattr(module, "refuse_leftover", refuse)
     project.write(CSV)
     assert "a leftover (2 rows stay queued" in error_of(project.run(), "lookups")

@@ -374,7 +374,7 @@ def test_a_run_that_is_interrupted_does_not_go_on_by_itself_though_it_had_waited
         raise KeyboardInterrupt
 
     # The package's own attribute of this name is the asset.
-    monkeypatch.setattr(sys.modules["lookup_pipeline.assets.lookups"], "submit", interrupted)
+    monkeypatch.setattr(sys.modules["lookup_pipeline.assets.submission"], "submit", interrupted)
     assert not project.run().success
     pass_time(project, HOUR)
     assert waiting(project) == []

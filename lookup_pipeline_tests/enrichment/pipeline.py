@@ -30,7 +30,8 @@ from lookup_pipeline.enrichment.budget import SubmissionPolicy
 from lookup_pipeline.enrichment.poll import PollReport, poll
 from lookup_pipeline.enrichment.publish import PUBLISHED, Publication, publish
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.enrichment.submit import SubmissionReport, submit
+from lookup_pipeline.enrichment.report import SubmissionReport
+from lookup_pipeline.enrichment.submit import submit
 from lookup_pipeline.ledger import Ledger, State, open_ledger
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.publications import LedgerRow, rows_of

@@ -20,7 +20,8 @@ from lookup_pipeline.enrichment.continuation import (
     note_end,
     note_trouble,
 )
-from lookup_pipeline.enrichment.submit import WORKERS, SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.submit import WORKERS
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.continuation import (
     continue_from,

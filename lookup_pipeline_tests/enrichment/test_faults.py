@@ -12,12 +12,9 @@ import pytest
 
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES
-from lookup_pipeline.enrichment.submit import (
-    PATIENCE,
-    WORKERS,
-    SubmissionReport,
-    SubmissionStoppedError,
-)
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.submit import WORKERS
+from lookup_pipeline.enrichment.trouble import PATIENCE
 from lookup_pipeline.ledger import LedgerError, State, sqlite
 from lookup_pipeline.rocketreach import ErrorClass
 from lookup_pipeline.sandbox.process import RunningSandbox

@@ -10,7 +10,7 @@ import pytest
 
 from lookup_pipeline.datasets.columns import PENDING_LOOKUPS
 from lookup_pipeline.enrichment.budget import MAX_A_DAY, MAX_NEW, MIN_CREDITS
-from lookup_pipeline.enrichment.submit import SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (

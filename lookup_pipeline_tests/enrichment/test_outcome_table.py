@@ -20,7 +20,7 @@ import pytest
 
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
 from lookup_pipeline.enrichment import outcomes
-from lookup_pipeline.enrichment.submit import SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError, transport
 from lookup_pipeline.rocketreach import client as client_module

@@ -23,7 +23,7 @@ from lookup_pipeline.enrichment.publish import (
     publish,
 )
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.enrichment.submit import SubmissionStoppedError
+from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.sandbox.process import RunningSandbox

@@ -1,0 +1,156 @@
+"""Sending a partition's lookups within a run: what the run may be told, and what it tells."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+
+from dagster import AssetExecutionContext, Config, Failure
+from pydantic import Field
+
+from lookup_pipeline.enrichment import budget
+from lookup_pipeline.enrichment.continuation import note_end, note_trouble
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.submit import submit
+from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger.continuation import continue_from
+from lookup_pipeline.ledger.counts import count_partitions
+from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.resources import RocketReach
+from lookup_pipeline.rocketreach import RocketReachError
+from lookup_pipeline.run_tags import is_in_backfill
+from lookup_pipeline.settings import (
+    LONGEST_RUN,
+    MAX_NEW_PER_DAY,
+    MAX_NEW_PER_RUN,
+    MIN_CREDITS,
+    ConfigurationError,
+    maximum,
+)
+from lookup_pipeline.simulation import refuse_leftover
+
+# Seconds between lines of progress in the run's log.
+_PROGRESS_EVERY = 5
+
+
+class SubmissionConfig(Config):
+    """What one run may be told, in the launchpad or by the command line."""
+
+    max_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_RUN,
+        description="No request leaves later than so many seconds after the run began; the rest "
+        "stays queued.",
+    )
+    max_new_lookups: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"The run sends no more lookups than this; by default {MAX_NEW_PER_RUN}, which "
+        "has no maximum by default. The rest stays queued until somebody runs the partition again.",
+    )
+    force_refresh: bool = Field(
+        default=False,
+        description="Everybody in this partition is looked up again, once, unless their lookup is "
+        "under way or unconfirmed: each may cost a credit. `lookup-pipeline plan --force-refresh` "
+        "says how many.",
+    )
+    resubmit: list[str] = Field(
+        default=[],
+        description="Lookups of this partition that ended so are sent again, once: each may cost a "
+        "credit, and one that is unconfirmed or timed_out may have cost one already. Any of: "
+        f"{', '.join(FailureKind)}.",
+    )
+
+
+def why_queued(report: SubmissionReport, config: SubmissionConfig) -> str | None:
+    """Why a submission has left some unsent, and what makes it go on; None where it has not."""
+    goes_on = "queued_lookups_sensor goes on by itself"
+    match report:
+        case SubmissionReport(capped_by=budget.MAX_NEW):
+            most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
+            return f"the run may send {most} lookups (max_new_lookups). Materialize lookups again"
+        case SubmissionReport(capped_by=budget.MAX_A_DAY):
+            return f"today's lookups ({MAX_NEW_PER_DAY}) are used up; {goes_on} after midnight UTC"
+        case SubmissionReport(capped_by=budget.MIN_CREDITS):
+            return f"no credits are left above {MIN_CREDITS}; {goes_on} when there are more"
+        case SubmissionReport(waits_until=datetime() as until):
+            return (
+                "the provider's limits let the next request out at "
+                f"{until:%Y-%m-%d %H:%M:%S} UTC; {goes_on} then"
+            )
+        case SubmissionReport(out_of_time=True):
+            return (
+                f"the run's {config.max_seconds:g} seconds (max_seconds) were up. Materialize "
+                "lookups again"
+            )
+    return None
+
+
+def submit_partition(
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    rocketreach: RocketReach,
+    config: SubmissionConfig,
+) -> SubmissionReport:
+    """Send what is queued of the run's partition; have what limits hold back go on by itself.
+
+    Raises:
+        Failure: the account, the configuration or the API is in trouble; the rest is queued.
+    """
+    lookup_date = context.partition_key
+    in_backfill = is_in_backfill(context.run.tags)
+    with ledger.write() as connection:
+        # Whoever ends this run before its time wants no more sent.
+        continue_from(connection, lookup_date, None)
+        if next_ready_at(connection, lookup_date) is None:
+            # Nothing to send: a settled partition needs neither key nor network.
+            return SubmissionReport()
+    try:
+        refuse_leftover(context.instance, context.run)
+        with rocketreach.client() as client:
+            report = submit(
+                ledger,
+                client,
+                lookup_date,
+                context.run.run_id,
+                replace(
+                    rocketreach.policy,
+                    seconds=_seconds_left(context, config.max_seconds),
+                    max_new=maximum(MAX_NEW_PER_RUN, config.max_new_lookups),
+                ),
+                progress=_Progress(context),
+            )
+    except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
+        note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
+        with ledger.read() as connection:
+            (counts,) = count_partitions(connection, [lookup_date])
+        queued = counts.states[State.QUEUED]
+        raise Failure(
+            f"{error} ({queued} rows stay queued; a later run of this partition goes on.)",
+            metadata={"rows_queued": queued},
+            allow_retries=False,
+        ) from error
+    note_end(ledger, lookup_date, report, in_backfill=in_backfill)
+    return report
+
+
+def _seconds_left(context: AssetExecutionContext, max_seconds: float | None) -> float | None:
+    """What is left of the run's time: reading and registering have taken theirs."""
+    if max_seconds is None:
+        return None
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    begun = record.start_time if record else None
+    return max(max_seconds - (time.time() - begun), 0) if begun else max_seconds
+
+
+class _Progress:
+    """Writes how far a submission is to the run's log, every few seconds."""
+
+    def __init__(self, context: AssetExecutionContext) -> None:
+        self._context = context
+        self._next = time.monotonic() + _PROGRESS_EVERY
+
+    def __call__(self, report: SubmissionReport) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _PROGRESS_EVERY
+            self._context.log.info(f"{report.accepted} lookups accepted so far.")
