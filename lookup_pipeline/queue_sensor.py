@@ -7,8 +7,10 @@ on is asked of the account, which is free.
 from datetime import datetime, timedelta
 
 from dagster import (
+    DagsterInstance,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -18,20 +20,31 @@ from dagster import (
 from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.jobs import submission_job
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.continuation import Waiting, due_to_continue, postpone
+from lookup_pipeline.ledger.continuation import (
+    Waiting,
+    continue_from,
+    due_to_continue,
+    forget_what_is_sent,
+    note_request,
+    postpone,
+    waiting_to_continue,
+)
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
 from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import IN_BACKFILL_TAG, NIGHTLY_PRIORITY, PRIORITY_TAG
+from lookup_pipeline.run_tags import GOES_ON_TAG, IN_BACKFILL_TAG, NIGHTLY_PRIORITY, PRIORITY_TAG
 from lookup_pipeline.settings import ConfigurationError
 from lookup_pipeline.under_way import SUBMITTING_JOBS, partitions_under_way
 
 # Seconds between ticks. The shortest window that a run does not wait out itself is an hour.
 INTERVAL = 30
 
-# A run that was asked for and never began is asked for again after this long.
+# A run that was asked for and never came to be is asked for again after this long.
 _RUN_BEGINS_WITHIN = timedelta(minutes=5)
+
+# The run's time of creation is the database's.
+_CLOCKS_DIFFER_BY = timedelta(seconds=30)
 
 
 @sensor(
@@ -49,17 +62,15 @@ def queued_lookups_sensor(
     """Request `submission_job` for the first partition that waits, if lookups may go out now."""
     book, now = ledger.open(), utc_now()
     with book.read() as connection:
-        waiting = [
-            each
-            for each in due_to_continue(connection, now)
-            # One that lies before a start date that was moved can't be run.
-            if DAILY.has_partition_key(each.lookup_date)
-        ]
-    if not waiting:
+        idle = not waiting_to_continue(connection, now)
+    if idle:
         return SkipReason("No partition waits for the provider's limits.")
     if partitions_under_way(context.instance, now, SUBMITTING_JOBS):
         # What the window holds is that run's first.
         return SkipReason("A run that submits is under way.")
+    waiting = _waiting(context, book, now)
+    if not waiting:
+        return SkipReason("No partition waits for the provider's limits any more.")
     until, reason = _blocked(book, rocketreach, now)
     if until is not None:
         _postpone(book, waiting, until)
@@ -67,8 +78,34 @@ def queued_lookups_sensor(
             f"{len(waiting)} partitions wait{reason}; looks again at {until:%Y-%m-%d %H:%M:%S} UTC."
         )
     first = waiting[0]
-    _postpone(book, [first], now + _RUN_BEGINS_WITHIN)
+    with book.write() as connection:
+        note_request(connection, first.lookup_date, now, now + _RUN_BEGINS_WITHIN)
     return SensorResult(run_requests=[_request(first, now)])
+
+
+def _waiting(context: SensorEvaluationContext, ledger: Ledger, now: datetime) -> list[Waiting]:
+    """The partitions that may go on, the first one first."""
+    with ledger.write() as connection:
+        forget_what_is_sent(connection, now)
+        due = due_to_continue(connection, now)
+        taken = [each for each in due if _was_taken_up(context.instance, each)]
+        for each in taken:
+            # Its run ended before it came to submitting: cancelled, or failed with its own message.
+            context.log.warning(f"{each.lookup_date} goes on no more by itself: its run has ended.")
+            continue_from(connection, each.lookup_date, None)
+    # One that lies before a start date that was moved can't be run.
+    return [each for each in due if each not in taken and DAILY.has_partition_key(each.lookup_date)]
+
+
+def _was_taken_up(instance: DagsterInstance, waiting: Waiting) -> bool:
+    """Whether the run that was asked for came to be."""
+    if waiting.requested_at is None:
+        return False
+    found = RunsFilter(
+        tags={GOES_ON_TAG: waiting.lookup_date},
+        created_after=waiting.requested_at - _CLOCKS_DIFFER_BY,
+    )
+    return instance.get_runs_count(found) > 0
 
 
 def _blocked(
@@ -88,9 +125,8 @@ def _postpone(ledger: Ledger, waiting: list[Waiting], until: datetime) -> None:
 
 
 def _request(waiting: Waiting, now: datetime) -> RunRequest:
-    tags = {PRIORITY_TAG: NIGHTLY_PRIORITY}
-    if waiting.in_backfill:
-        tags = {IN_BACKFILL_TAG: "true"}
+    tags = {GOES_ON_TAG: waiting.lookup_date}
+    tags |= {IN_BACKFILL_TAG: "true"} if waiting.in_backfill else {PRIORITY_TAG: NIGHTLY_PRIORITY}
     return RunRequest(
         # The time makes every request a new one: a key that has failed once is blocked for ever.
         run_key=f"{waiting.lookup_date}/{now:%Y%m%dT%H%M%S%f}",

@@ -7,6 +7,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG
 __all__ = [
     "ASKED_AT_TAG",
     "BACKFILL_ID_TAG",
+    "GOES_ON_TAG",
     "IN_BACKFILL_TAG",
     "NIGHTLY_PRIORITY",
     "PRIORITY_TAG",
@@ -18,6 +19,9 @@ ASKED_AT_TAG = "lookup_pipeline/asked_at"
 
 IN_BACKFILL_TAG = "lookup_pipeline/in_backfill"
 """Stands on a run that goes on with what a backfill began."""
+
+GOES_ON_TAG = "lookup_pipeline/goes_on"
+"""Stands on a run that goes on with what limits held back; its value is the partition."""
 
 NIGHTLY_PRIORITY = "10"
 """In the queue of runs the nightly ones go before those of a backfill, which have 0."""

@@ -73,7 +73,7 @@ def lookups(
     registered = register(book, output, lookup_date, refresh)
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
-        f"{registered.refreshed} of them to refresh what is old."
+        f"{registered.refreshed} of these take the place of old ones."
     )
     resubmitted = requeue_wanted(context, book, config.resubmit)
     forecast = _forecast(book, rocketreach, lookup_date, config)
@@ -88,7 +88,7 @@ def lookups(
     told: dict[str, Any] = {
         "rows_rejected": output.rows(REJECTED_NAMES, lookup_date),
         "rows_reused": registered.rows - registered.new_lookups,
-        "new_lookups": registered.new_lookups,
+        "new_lookups": registered.new_lookups - registered.refreshed,
         **forecast,
         "refreshed": registered.refreshed,
         "resubmitted": resubmitted,

@@ -17,7 +17,7 @@ from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import is_in_backfill
+from lookup_pipeline.run_tags import ASKED_AT_TAG, is_in_backfill
 from lookup_pipeline.settings import (
     LONGEST_RUN,
     MAX_NEW_PER_DAY,
@@ -98,7 +98,6 @@ def submit_partition(
         Failure: the account, the configuration or the API is in trouble; the rest is queued.
     """
     lookup_date = context.partition_key
-    in_backfill = is_in_backfill(context.run.tags)
     with ledger.write() as connection:
         # Whoever ends this run before its time wants no more sent.
         continue_from(connection, lookup_date, None)
@@ -121,7 +120,9 @@ def submit_partition(
                 progress=_Progress(context),
             )
     except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
-        note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
+        if _may_go_on(context, config):
+            in_backfill = is_in_backfill(context.run.tags)
+            note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
         with ledger.read() as connection:
             (counts,) = count_partitions(connection, [lookup_date])
         queued = counts.states[State.QUEUED]
@@ -130,8 +131,18 @@ def submit_partition(
             metadata={"rows_queued": queued},
             allow_retries=False,
         ) from error
-    note_end(ledger, lookup_date, report, in_backfill=in_backfill)
+    if _may_go_on(context, config):
+        note_end(ledger, lookup_date, report, in_backfill=is_in_backfill(context.run.tags))
     return report
+
+
+def _may_go_on(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
+    """Whether what is left over may be sent without another word: not where this run was bounded.
+
+    A command bounds its runs in time, and goes on with them itself.
+    """
+    bounded_in_time = config.max_seconds is not None and ASKED_AT_TAG not in context.run.tags
+    return config.max_new_lookups is None and not bounded_in_time
 
 
 def _seconds_left(context: AssetExecutionContext, max_seconds: float | None) -> float | None:

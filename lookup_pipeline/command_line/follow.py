@@ -67,7 +67,7 @@ def follow(
         if not pending and not stale:
             return True
         in_flight = any(each.pending > each.states[State.QUEUED] for each in pending)
-        waiting = queue.waiting() if sending else []
+        waiting = queue.waiting(runner.seconds_left) if sending else []
         if trouble is not None and in_flight and api.is_gone(trouble):
             failures.setdefault(_API, WorkFailedError(f"{trouble} Nothing is lost: run it again."))
             in_flight, sending, waiting = False, False, []
@@ -138,10 +138,11 @@ class _Queue:
         self._ledger = ledger
         self._ours = frozenset(lookup_dates)
 
-    def waiting(self) -> list[str]:
-        """Those that go on by themselves, now or later."""
+    def waiting(self, seconds_left: float) -> list[str]:
+        """Those that may go on by themselves before the time is over."""
+        end = utc_now() + timedelta(seconds=seconds_left)
         with self._ledger.read() as connection:
-            return [date for date in waiting_to_continue(connection) if date in self._ours]
+            return [date for date in waiting_to_continue(connection, end) if date in self._ours]
 
     def next_of(self, waiting: Sequence[str]) -> str | None:
         """The one that may go on now, if one may."""

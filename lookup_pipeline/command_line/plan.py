@@ -1,7 +1,7 @@
 """`plan`: what enriching some partitions will cost and how long the limits make it take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import add
@@ -35,7 +35,7 @@ _COLUMNS = ("usable", "rejected", "reused", "new", "refreshed", "queued")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Estimate:
     """What some partitions will cost.
 
     Attributes:
@@ -69,7 +69,7 @@ class Plan:
 
 def make_plan(
     lookup_dates: Sequence[str], max_new: int | None = None, *, force_refresh: bool = False
-) -> Plan:
+) -> Estimate:
     """Read the CSV files, compare them with the ledger, ask the account; nothing else is sent.
 
     Args:
@@ -92,20 +92,20 @@ def make_plan(
         files = [
             (each, find_files(folders.names, date.fromisoformat(each))) for each in lookup_dates
         ]
-        found = forecast(ledger, files, refresh)
+        found = forecast(ledger, files, refresh, maximum(MAX_NEW_PER_RUN, max_new))
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
     remaining, trouble = _ask_account(ledger)
-    plan = Plan(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble)
+    made = Estimate(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble)
     with ledger.read() as connection:
         seconds = seconds_needed(
             connection,
-            plan.all_credits_at_most,
+            made.all_credits_at_most,
             RocketReach().rate,
             maximum(MAX_NEW_PER_DAY),
             now,
         )
-    return Plan(found, plan.max_new, seconds, remaining, trouble)
+    return replace(made, seconds=seconds)
 
 
 def _ask_account(ledger: Ledger) -> tuple[float | None, str | None]:
@@ -135,7 +135,7 @@ def plan(
     show(console, made)
 
 
-def show(console: Console, made: Plan) -> None:
+def show(console: Console, made: Estimate) -> None:
     """Print a plan for a person."""
     table = Table("date", title="Rows, and lookups to send", title_justify="left")
     for name in (*_COLUMNS, "credits at most"):
@@ -154,13 +154,13 @@ def _cells(each: Forecast) -> list[str]:
     return [str(getattr(each, name)) for name in _COLUMNS]
 
 
-def _remarks(made: Plan) -> list[str]:
+def _remarks(made: Estimate) -> list[str]:
     most = made.all_credits_at_most
     found = [f"At most {most} credits: a lookup that finds no contact data costs none."]
     if most < made.total.to_send:
         found.append(
-            f"{made.total.to_send} lookups wait, but a run sends {made.max_new} at most "
-            f"({MAX_NEW_PER_RUN}); the rest stays queued."
+            f"{made.total.to_send} lookups wait, but a run may send {made.max_new} at most; "
+            "the rest stays queued."
         )
     if made.seconds is None:
         found.append("A limit of 0 keeps all of them from being sent.")
@@ -178,7 +178,7 @@ def _remarks(made: Plan) -> list[str]:
     return found
 
 
-def _as_json(made: Plan, now: datetime) -> str:
+def _as_json(made: Estimate, now: datetime) -> str:
     def told(each: Forecast, most: int) -> dict[str, Any]:
         return {
             "rows_usable": each.usable,

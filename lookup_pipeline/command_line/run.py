@@ -22,7 +22,7 @@ from lookup_pipeline.command_line.execution import RunFailedError, Runner, Words
 from lookup_pipeline.command_line.follow import follow
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.ledger import Ledger, State
-from lookup_pipeline.ledger.continuation import queued_until
+from lookup_pipeline.ledger.continuation import continue_from, queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import end_dead_runs
@@ -95,14 +95,22 @@ def work(
         WorkFailedError: a run failed; what was in flight has been followed all the same.
     """
     check_numbers()
+    began = time.monotonic()
     runner = Runner(definitions, instance, time.monotonic() + timeout)
     ledger = LedgerResource().open()
     end_dead_runs(instance)
-    with live_bar(console, ledger, lookup_dates):
-        begun = begin(runner, lookup_dates)
-        failures = begun.failures
-        # Whatever failed: what is in flight is paid for, so it is followed and published.
-        settled = follow(runner, ledger, lookup_dates, failures, sending=begun.may_send)
+    try:
+        with live_bar(console, ledger, lookup_dates):
+            begun = begin(runner, lookup_dates)
+            failures = begun.failures
+            # Whatever failed: what is in flight is paid for, so it is followed and published.
+            settled = follow(runner, ledger, lookup_dates, failures, sending=begun.may_send)
+    except KeyboardInterrupt:
+        # Whoever interrupts wants no more sent, by the daemon neither.
+        with ledger.write() as connection:
+            for lookup_date in lookup_dates:
+                continue_from(connection, lookup_date, None)
+        raise
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)
     console.print(counts_table(counts, "Rows by state"))
@@ -113,7 +121,8 @@ def work(
     if failures:
         raise WorkFailedError("\n".join(map(str, failures.values())))
     if not settled:
-        console.print(_still_pending(ledger, counts, timeout), soft_wrap=True)
+        took = time.monotonic() - began
+        console.print(_still_pending(ledger, counts, took), soft_wrap=True)
     return ExitCode.SETTLED if settled else ExitCode.STILL_PENDING
 
 
@@ -174,9 +183,9 @@ def _python() -> str:
     return str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python)
 
 
-def _still_pending(ledger: Ledger, counts: Sequence[PartitionCounts], timeout: float) -> str:
+def _still_pending(ledger: Ledger, counts: Sequence[PartitionCounts], took: float) -> str:
     """How many rows are left, until when those in the queue wait, and what to do."""
-    text = f"{total(counts).pending} rows are still pending after {timeout:g} seconds"
+    text = f"{total(counts).pending} rows are still pending after {took:.0f} seconds"
     waiting = [each for each in counts if each.states[State.QUEUED]]
     with ledger.read() as connection:
         found = [queued_until(connection, each.lookup_date) for each in waiting]
@@ -185,7 +194,7 @@ def _still_pending(ledger: Ledger, counts: Sequence[PartitionCounts], timeout: f
         queued = sum(each.states[State.QUEUED] for each in waiting)
         text += (
             f"; {queued} of them are queued until {min(ready_at):%Y-%m-%d %H:%M:%S} UTC, when the "
-            "provider takes requests again"
+            "limits are expected to let them go out"
         )
     return (
         f"{text}. Nothing is lost: run the same command again, or let the daemon's sensor follow "

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.ledger import Ledger, allowances, limits
 from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS, Allowance
-from lookup_pipeline.ledger.counts import count_in_flight
 from lookup_pipeline.rocketreach import Account, ErrorClass, RocketReachClient, RocketReachError
 
 OPERATION = "account"
@@ -75,18 +74,22 @@ def learn_allowances(
     account = ask_account(ledger, client, plan.requests_per_second, clock)
     with ledger.write() as connection:
         now = clock()
-        found = list(windows_of(account, plan))
-        for name in plan.windows.keys() - {each.name for each in found}:
+        # The names of the actions are not published: of several, the one that leaves the least.
+        found = {
+            each.name: each
+            for each in sorted(windows_of(account, plan), key=lambda each: -each.remaining)
+        }
+        for name in plan.windows.keys() - found.keys():
             # The account does not tell: what this ledger has sent is all that is known.
             limit = plan.windows[name]
             sent = allowances.sent_since(connection, now - WINDOWS[name])
-            found.append(Allowance(name, limit, limit - sent))
+            found[name] = Allowance(name, limit, limit - sent)
         remaining = credits_of(account, plan.lookup_type) if plan.min_credits else None
         if remaining is not None:
             # Whether a lookup in flight is among those used is not published.
-            above = remaining - plan.min_credits - count_in_flight(connection)
-            found.append(Allowance(CREDITS, None, above))
-        allowances.learn(connection, found, asked, now)
+            above = remaining - plan.min_credits - asked.in_flight
+            found[CREDITS] = Allowance(CREDITS, None, above)
+        allowances.learn(connection, list(found.values()), asked, now)
     return account
 
 
@@ -94,7 +97,6 @@ def windows_of(account: Account, plan: Plan) -> Iterator[Allowance]:
     """The windows for single lookups that the account tells of, as far as they have a limit."""
     for each in account.rate_limits:
         action = each.action.lower()
-        # The names of the actions are not published.
         if each.duration not in WINDOWS or "lookup" not in action or "bulk" in action:
             continue
         limit, used = _number(each.limit), _number(each.used)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from lookup_pipeline.enrichment.account import Plan, learn_allowances
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES, Clock
 from lookup_pipeline.ledger import Ledger, allowances, limits
+from lookup_pipeline.ledger.times import EPOCH
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
 
 MAX_NEW = "max_new_lookups"
@@ -21,6 +22,11 @@ MIN_CREDITS = "min_credits"
 
 # While the account does not tell what is left, what is used up is asked about so often.
 _ACCOUNT_SILENCE = timedelta(minutes=1)
+
+
+# How often it is asked in a row, where it asks for patience or is needed, and the shortest pause.
+_ACCOUNT_TRIES = 3
+_SHORTEST = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Budget:
     def __init__(self, policy: SubmissionPolicy) -> None:
         self._policy = policy
         self._knows_account = False
+        self._asks_at = EPOCH
+        self._asked_in_vain = 0
         self._sent: set[int] = set()
 
     def note_sent(self, lookup_id: int) -> None:
@@ -76,12 +84,14 @@ class Budget:
         self._sent.add(lookup_id)
 
     def note_put_back(self, lookup_id: int) -> None:
-        """It went back into the queue: it has cost nothing."""
+        """It went back into the queue, and certainly was not processed: it has cost nothing."""
         self._sent.discard(lookup_id)
 
     def verdict(self, connection: Connection, wanted: int, now: datetime) -> Verdict:
         """How many of the lookups that are wanted now may go out."""
         if not self._knows_account:
+            if self._asks_at > now:
+                return Verdict(until=self._asks_at)
             return Verdict(asks_account=True)
         policy = self._policy
         if policy.max_new is not None:
@@ -90,7 +100,7 @@ class Budget:
                 return Verdict(capped_by=MAX_NEW)
         if policy.max_a_day is not None:
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            wanted = min(wanted, policy.max_a_day - allowances.sent_since(connection, today))
+            wanted = min(wanted, policy.max_a_day - allowances.sent_on(connection, now))
             if wanted <= 0:
                 return Verdict(until=today + timedelta(days=1), capped_by=MAX_A_DAY)
         return self._by_plan(connection, wanted, now)
@@ -104,10 +114,12 @@ class Budget:
             return Verdict(min(wanted, left.lookups))
         if left.look_again_at <= now:
             return Verdict(asks_account=True)
+        # Where our own claims have used them up, the account is asked in a moment.
+        floor = left.by == allowances.CREDITS and left.opens_at - now > _ACCOUNT_SILENCE
         return Verdict(
             until=left.opens_at,
             look_again_at=left.look_again_at,
-            capped_by=MIN_CREDITS if left.by == allowances.CREDITS else None,
+            capped_by=MIN_CREDITS if floor else None,
         )
 
     def ask_account(
@@ -123,13 +135,19 @@ class Budget:
         except RocketReachError as error:
             if error.error_class is ErrorClass.ACCOUNT:
                 return "The account is in trouble", error
-            if self._policy.plan.min_credits:
+            self._asked_in_vain += 1
+            needed = self._policy.plan.min_credits > 0
+            asks_again = self._asked_in_vain < _ACCOUNT_TRIES and (needed or error.retry_after)
+            if asks_again:
+                self._knows_account = False
+                self._asks_at = clock() + max(error.retry_after or _SHORTEST, _SHORTEST)
+            elif needed:
                 return "Whether the floor of credits is kept can't be told", error
             with ledger.write() as connection:
-                if error.retry_after is None:
-                    allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
-                else:
-                    # Who asks for silence wants no lookups either; then the account is asked again.
+                allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
+                if error.retry_after:
+                    # Who asks for silence wants no lookups either.
                     limits.block(connection, limits.LOOKUPS, clock() + error.retry_after)
-                    self._knows_account = False
+        else:
+            self._asked_in_vain = 0
         return None

@@ -60,7 +60,7 @@ def blocked_until(
     try:
         account = learn_allowances(ledger, client, plan, clock)
     except RocketReachError as error:
-        if error.retry_after is None or error.error_class is ErrorClass.ACCOUNT:
+        if not error.retry_after or error.error_class is ErrorClass.ACCOUNT:
             raise
         # Who asks for silence wants no lookups either.
         until = clock() + error.retry_after

@@ -1,7 +1,7 @@
 """What enriching a partition will cost, before anything is written or sent."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from lookup_pipeline.enrichment.pace import Window, seconds_to_send
 from lookup_pipeline.ledger import Ledger, State, allowances
 from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS
-from lookup_pipeline.ledger.refresh import Refresh, outdated
+from lookup_pipeline.ledger.refresh import Refresh, lookups_of, outdated
 from lookup_pipeline.ledger.registration import known_lookups
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.identity import REQUESTED_COLUMNS, build_query
@@ -57,10 +57,24 @@ class Forecast:
         )
 
 
+@dataclass(slots=True)
+class _SoFar:
+    """What the runs of the partitions before will have done.
+
+    Attributes:
+        asked_for: people for whom they will have made a lookup, or sent one that waited.
+        unsent: those of them whose lookup their maximum keeps in the queue, in its order.
+    """
+
+    asked_for: set[str] = field(default_factory=set)
+    unsent: dict[str, None] = field(default_factory=dict)
+
+
 def forecast(
     ledger: Ledger,
     files_by_date: Sequence[tuple[str, Sequence[NamesFile]]],
     refresh: Refresh,
+    max_new: int | None = None,
 ) -> list[Forecast]:
     """What these partitions ask for, if they are enriched one after the other.
 
@@ -68,13 +82,16 @@ def forecast(
         ledger: what is known already; only read.
         files_by_date: partition keys, each with its files, in the order of the runs.
         refresh: who is looked up again.
+        max_new: lookups that one run may send; None for any number.
 
     Raises:
         UnreadableFile: a file can't be read as a CSV at all.
     """
-    # People of an earlier partition are known by the time of a later one.
-    seen: set[str] = set()
-    return [_of_partition(ledger, date, files, refresh, seen) for date, files in files_by_date]
+    so_far = _SoFar()
+    return [
+        _of_partition(ledger, date, files, refresh, max_new, so_far)
+        for date, files in files_by_date
+    ]
 
 
 def _of_partition(
@@ -82,17 +99,20 @@ def _of_partition(
     lookup_date: str,
     files: Sequence[NamesFile],
     refresh: Refresh,
-    seen: set[str],
+    max_new: int | None,
+    so_far: _SoFar,
 ) -> Forecast:
     # pandas takes longer to load than all the rest: only where files are read.
     from lookup_pipeline.names.reader import read_names  # noqa: PLC0415
 
     found = Forecast(lookup_date)
+    here = _Partition(lookup_date, refresh, so_far)
     for batch in read_names(files, _BATCH):
         identities = list(_identities(batch.usable[list(REQUESTED_COLUMNS)].to_numpy().tolist()))
         with ledger.read() as connection:
-            found += _of_rows(connection, lookup_date, identities, refresh, seen)
+            found += here.add(connection, identities)
         found = replace(found, rejected=found.rejected + len(batch.rejected))
+    here.send(max_new)
     return found
 
 
@@ -103,26 +123,58 @@ def _identities(rows: Sequence[Sequence[str | None]]) -> Iterator[str]:
             yield query.identity
 
 
-def _of_rows(
-    connection: Connection,
-    lookup_date: str,
-    identities: Sequence[str],
-    refresh: Refresh,
-    seen: set[str],
-) -> Forecast:
-    first = [each for each in dict.fromkeys(identities) if each not in seen]
-    seen.update(first)
-    known = known_lookups(connection, first)
-    old = outdated(connection, [each.lookup_id for each in known.values()], lookup_date, refresh)
-    new = len(first) - len(known)
-    return Forecast(
-        lookup_date,
-        usable=len(identities),
-        reused=len(identities) - new - len(old),
-        new=new,
-        refreshed=len(old),
-        queued=sum(each.state is State.QUEUED for each in known.values()),
-    )
+class _Partition:
+    """The people of one partition, batch by batch."""
+
+    def __init__(self, lookup_date: str, refresh: Refresh, so_far: _SoFar) -> None:
+        self._lookup_date = lookup_date
+        self._refresh = refresh
+        self._so_far = so_far
+        self._seen: set[str] = set()
+        self._served_before: set[int] | None = None
+        # In the order of the queue: what waits by its number, then what waits because of the runs
+        # before, then what is new.
+        self._waiting: dict[int, str] = {}
+        self._new: list[str] = []
+
+    def add(self, connection: Connection, identities: Sequence[str]) -> Forecast:
+        """Count some rows, by the people they mean."""
+        if self._served_before is None:
+            self._served_before = lookups_of(connection, self._lookup_date)
+        here = [each for each in dict.fromkeys(identities) if each not in self._seen]
+        self._seen.update(here)
+        unsent = sum(each in self._so_far.unsent for each in here)
+        others = [each for each in here if each not in self._so_far.asked_for]
+        known = known_lookups(connection, others)
+        old = outdated(
+            connection,
+            [each.lookup_id for each in known.values()],
+            self._lookup_date,
+            self._served_before,
+            self._refresh,
+        )
+        waiting = {each.lookup_id: who for who, each in known.items() if each.state is State.QUEUED}
+        self._waiting |= waiting
+        self._new += [who for who in others if who not in known or known[who].lookup_id in old]
+        new = len(others) - len(known)
+        return Forecast(
+            self._lookup_date,
+            usable=len(identities),
+            reused=len(identities) - new - len(old),
+            new=new,
+            refreshed=len(old),
+            queued=len(waiting) + unsent,
+        )
+
+    def send(self, max_new: int | None) -> None:
+        """Note what the partition's run leaves behind for the ones after it."""
+        before = [who for who in self._so_far.unsent if who in self._seen]
+        queue = [*(self._waiting[number] for number in sorted(self._waiting)), *before, *self._new]
+        sent = queue if max_new is None else queue[:max_new]
+        self._so_far.asked_for.update(queue)
+        self._so_far.unsent |= dict.fromkeys(queue)
+        for who in sent:
+            del self._so_far.unsent[who]
 
 
 def seconds_needed(

@@ -26,7 +26,7 @@ from lookup_pipeline.enrichment.budget import Budget, SubmissionPolicy
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.trouble import Trouble
-from lookup_pipeline.ledger import Ledger, LedgerError, State, allowances, limits
+from lookup_pipeline.ledger import Ledger, LedgerError, allowances, limits
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.submissions import (
     RENEW_AFTER,
@@ -90,8 +90,8 @@ def submit(
         progress: told now and then how far it is.
 
     Returns:
-        What was done; `waits_until` or `out_of_time` is set where the rest stays queued, which is
-        a normal end.
+        What was done; `waits_until`, `capped_by` or `out_of_time` is set where the rest stays
+        queued, which is a normal end.
 
     Raises:
         SubmissionStoppedError: the account or the API is in trouble; the rest is queued.
@@ -280,6 +280,8 @@ class _Submission:
             # Not before: the ledger may have been locked for a while.
             now = self._clock()
             record(connection, self._unrecorded, now)
+            not_processed = sum(answer.not_processed for answer in self._unrecorded)
+            allowances.give_back(connection, not_processed, now)
             if (until := self._trouble.silence()) is not None:
                 limits.block(connection, limits.LOOKUPS, until)
             if self._late > limits.TOLERATED_DELAY:
@@ -371,7 +373,7 @@ class _Submission:
                 others_succeed=self._trouble.answered > 0,
                 max_tries=self._policy.max_tries,
             )
-        if answer.state is State.QUEUED:
+        if answer.not_processed:
             self._budget.note_put_back(answer.lookup_id)
         self.report = self.report.with_answer(answer)
         return answer

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from lookup_pipeline.ledger.states import State
-from lookup_pipeline.ledger.tables import allowances, lookups
+from lookup_pipeline.ledger.tables import allowances, days, lookups
 from lookup_pipeline.ledger.times import EPOCH, UtcTime
 
 CREDITS = "credits"
@@ -58,10 +58,12 @@ class Mark:
     Attributes:
         at: when.
         in_air: lookups sent whose answer was not recorded: the account may not have counted them.
+        in_flight: lookups in flight: the account may not have charged them.
     """
 
     at: datetime
     in_air: int
+    in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,12 @@ class Left:
 
 def mark(connection: Connection, now: datetime) -> Mark:
     """Note how things stand before the account is asked."""
-    in_air = select(func.count()).where(lookups.c.state == State.SUBMITTING.value)
-    return Mark(now, connection.execute(in_air).scalar_one())
+
+    def number(state: State) -> int:
+        found = select(func.count()).where(lookups.c.state == state.value)
+        return connection.execute(found).scalar_one()
+
+    return Mark(now, number(State.SUBMITTING), number(State.IN_FLIGHT))
 
 
 def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: datetime) -> None:
@@ -94,8 +100,8 @@ def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: 
     counted it: too little for a while is better than too much.
     """
     uncounted = asked.in_air + sent_since(connection, asked.at)
-    known = connection.execute(select(allowances.c.name, allowances.c.opened_at))
-    opened: dict[str, datetime | None] = {row.name: row.opened_at for row in known}
+    before = connection.execute(select(allowances.c.name, allowances.c.opened_at))
+    opened: dict[str, datetime | None] = {row.name: row.opened_at for row in before}
     connection.execute(delete(allowances))
     for each in found:
         remaining = max(each.remaining - uncounted, 0)
@@ -156,9 +162,10 @@ def left(connection: Connection) -> Left | None:
 
 
 def spend(connection: Connection, number: int, now: datetime) -> None:
-    """Take lookups that were claimed off every allowance."""
+    """Take lookups that were claimed off every allowance, and count them on their day."""
     if not number:
         return
+    _count_on(connection, number, now)
     spent = connection.execute(
         update(allowances)
         .values(
@@ -169,11 +176,36 @@ def spend(connection: Connection, number: int, now: datetime) -> None:
     ).all()
     for name, opened_at, remaining in spent:
         if remaining <= 0:
+            look_again_at = _look_again_at(name, opened_at, now)
+            if name == CREDITS:
+                # Most of what was claimed may cost nothing: the account knows.
+                look_again_at = now + _MARGIN
             connection.execute(
                 update(allowances)
                 .where(allowances.c.name == name)
-                .values(remaining=0, look_again_at=_look_again_at(name, opened_at, now))
+                .values(remaining=0, look_again_at=look_again_at)
             )
+
+
+def give_back(connection: Connection, number: int, now: datetime) -> None:
+    """Requests that certainly were not processed do not count on their day."""
+    if number:
+        _count_on(connection, -number, now)
+
+
+def sent_on(connection: Connection, now: datetime) -> int:
+    """How many requests were sent today, UTC, that may have been processed: each try counts."""
+    found = select(days.c.sent).where(days.c.day == now.date().isoformat())
+    return max(connection.scalar(found) or 0, 0)
+
+
+def _count_on(connection: Connection, number: int, now: datetime) -> None:
+    day = now.date().isoformat()
+    counted = connection.execute(
+        update(days).where(days.c.day == day).values(sent=days.c.sent + number)
+    )
+    if not counted.rowcount:
+        connection.execute(insert(days).values(day=day, sent=number))
 
 
 def sent_since(connection: Connection, since: datetime) -> int:

@@ -84,12 +84,6 @@ def _credits_by_partition(
     return {str(date): int(total) for date, total in connection.execute(spent)}
 
 
-def count_in_flight(connection: Connection) -> int:
-    """Lookups in flight, of all partitions: what they will cost is not known yet."""
-    found = select(func.count()).where(lookups.c.state == State.IN_FLIGHT.value)
-    return connection.execute(found).scalar_one()
-
-
 def credits_of_run(connection: Connection, lookup_date: str, owner: str) -> int:
     """The credits that a partition's lookups have cost so far, of those that a run submitted."""
     spent: int = connection.execute(

@@ -1,14 +1,26 @@
 """Looking people up again whose data are old: a new lookup takes the place of the old one.
 
-The old lookup keeps what it found, and the rows of older partitions keep the old lookup. It only
-gives up its identity, by which rows find their lookup, to the one that follows it.
+The old lookup keeps what it found, and the rows of older partitions keep the old lookup until they
+are registered again while the new one has a profile. It only gives up its identity, by which rows
+find their lookup, to the one that follows it.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, false, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    cast,
+    false,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
@@ -42,13 +54,33 @@ class Refresh:
         return (self.complete_after, self.failed_after, self.all_before) == (None, None, None)
 
 
+def lookups_of(connection: Connection, lookup_date: str) -> set[int]:
+    """The lookups that serve a partition's rows now."""
+    return set(
+        connection.scalars(
+            select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
+        )
+    )
+
+
 def outdated(
-    connection: Connection, lookup_ids: Collection[int], lookup_date: str, refresh: Refresh
+    connection: Connection,
+    lookup_ids: Collection[int],
+    lookup_date: str,
+    served_before: Collection[int],
+    refresh: Refresh,
 ) -> set[int]:
     """Those of a partition's lookups that are to be followed by new ones.
 
-    By age, only in a partition newer than the one that asked, and only for rows that are new to it:
-    a partition that is materialized again costs nothing.
+    By age, only in a partition newer than the one that asked, and only for people who are new to
+    it: a partition that is materialized again costs nothing.
+
+    Args:
+        connection: a transaction.
+        lookup_ids: the lookups that its rows find.
+        lookup_date: partition key.
+        served_before: the lookups that served its rows before.
+        refresh: who is looked up again.
     """
     if refresh.is_off:
         return set()
@@ -58,22 +90,23 @@ def outdated(
             _ended(State.FAILED, refresh.now, refresh.failed_after),
         ),
         lookups.c.first_date < lookup_date,
-        lookups.c.lookup_id.not_in(
-            select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
-        ),
     )
     asked_for: ColumnElement[bool] = false()
     if refresh.all_before is not None:
         asked_for = lookups.c.state.in_([State.COMPLETE.value, State.FAILED.value]) & (
             lookups.c.settled_at < refresh.all_before
         )
-    found = select(lookups.c.lookup_id).where(
+    found = select(lookups.c.lookup_id, asked_for.label("asked_for")).where(
         lookups.c.lookup_id.in_(lookup_ids),
         # One that timed out and is still asked about may yet end, and may have been paid for.
         lookups.c.next_poll_at.is_(None),
         or_(aged, asked_for),
     )
-    return set(connection.scalars(found))
+    return {
+        row.lookup_id
+        for row in connection.execute(found)
+        if row.asked_for or row.lookup_id not in served_before
+    }
 
 
 def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElement[bool]:
@@ -85,6 +118,26 @@ def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElemen
 def is_current() -> ColumnElement[bool]:
     """Whether rows still find a lookup: no newer one has taken over."""
     return lookups.c.identity.not_like(f"%{_GIVEN_UP}%")
+
+
+def complete_and_followed(
+    connection: Connection, lookup_ids: Collection[int]
+) -> dict[str, tuple[int, str | None, State]]:
+    """Those of these lookups that have a profile, and that a newer one follows.
+
+    By the identity they had: the lookup, the partition that asked for it first, and its state.
+    """
+    found = connection.execute(
+        select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
+            lookups.c.lookup_id.in_(lookup_ids),
+            lookups.c.state == State.COMPLETE.value,
+            not_(is_current()),
+        )
+    )
+    return {
+        row.identity.partition(_GIVEN_UP)[0]: (row.lookup_id, row.first_date, State.COMPLETE)
+        for row in found
+    }
 
 
 def give_up_identities(connection: Connection, lookup_ids: Sequence[int]) -> None:

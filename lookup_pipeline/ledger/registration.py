@@ -7,7 +7,13 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from lookup_pipeline.ledger.news import note_news
-from lookup_pipeline.ledger.refresh import Refresh, give_up_identities, outdated
+from lookup_pipeline.ledger.refresh import (
+    Refresh,
+    complete_and_followed,
+    give_up_identities,
+    lookups_of,
+    outdated,
+)
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -72,6 +78,7 @@ class Registration:
     lookup_date: str
     refresh: Refresh | None = None
     _paid_here: set[int] = field(default_factory=set)
+    _served_before: set[int] | None = field(default=None)
     _last: tuple[str, int] | None = field(default=None)
     _files: list[str] = field(default_factory=list)
 
@@ -120,11 +127,29 @@ class Registration:
         return Registered(changed=removed.rowcount)
 
     def _give_up_outdated(self, connection: Connection, lookup_ids: Sequence[int]) -> set[int]:
-        if self.refresh is None:
+        if self.refresh is None or self.refresh.is_off:
             return set()
-        old = outdated(connection, lookup_ids, self.lookup_date, self.refresh)
+        if self._served_before is None:
+            # Once, before rows move: one that was here on another line is no new one.
+            self._served_before = lookups_of(connection, self.lookup_date)
+        old = outdated(connection, lookup_ids, self.lookup_date, self._served_before, self.refresh)
         give_up_identities(connection, sorted(old))
         return old
+
+    def _keep_profiles(
+        self, connection: Connection, served_by: dict[str, "KnownLookup"], held: Collection[int]
+    ) -> None:
+        """Rows keep the profile they have while the newer lookup, of another date, has none."""
+        without = {
+            who
+            for who, each in served_by.items()
+            if each.state is not State.COMPLETE and each.first_date != self.lookup_date
+        }
+        if without:
+            earlier = complete_and_followed(connection, held)
+            served_by |= {
+                who: KnownLookup(*each) for who, each in earlier.items() if who in without
+            }
 
     def _add_range(
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
@@ -132,9 +157,10 @@ class Registration:
         source_file, upto = rows[0].source_file, rows[-1].source_row
         known = known_lookups(connection, {row.identity for row in rows})
         old = self._give_up_outdated(connection, [each.lookup_id for each in known.values()])
-        known = {who: held for who, held in known.items() if held.lookup_id not in old}
+        replaced = {who for who, each in known.items() if each.lookup_id in old}
+        known = {who: each for who, each in known.items() if who not in replaced}
         new = [row for row in rows if row.identity not in known]
-        created = _create(connection, new, self.lookup_date)
+        created = _create(connection, new, self.lookup_date, replaced)
         served_by = known | created
         held = {
             row["source_row"]: dict(row)
@@ -147,6 +173,7 @@ class Registration:
                 )
             ).mappings()
         }
+        self._keep_profiles(connection, served_by, {each["lookup_id"] for each in held.values()})
         added, altered = [], []
         for row in rows:
             serves = served_by[row.identity]
@@ -226,7 +253,10 @@ def known_lookups(connection: Connection, identities: Collection[str]) -> dict[s
 
 
 def _create(
-    connection: Connection, rows: Sequence[RequestedRow], lookup_date: str
+    connection: Connection,
+    rows: Sequence[RequestedRow],
+    lookup_date: str,
+    replaced: Collection[str],
 ) -> dict[str, KnownLookup]:
     # The first row of an identity decides what is sent: later spellings share its lookup.
     first = {row.identity: row for row in reversed(rows)}
@@ -238,7 +268,8 @@ def _create(
             {
                 "identity": row.identity,
                 "parameters": row.parameters,
-                "profile_id": row.profile_id,
+                # Where an older lookup was answered, a status says nothing of this one.
+                "profile_id": None if row.identity in replaced else row.profile_id,
                 "state": State.QUEUED.value,
                 "first_date": lookup_date,
             }

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.refresh import is_current
@@ -72,6 +72,8 @@ def requeue(
                 # As if it had never been sent: a new try has its own deadline, and all its tries.
                 attempts=0,
                 claimed_by=None,
+                # Where it was answered before, a status says nothing of the request to come.
+                profile_id=case((lookups.c.api_status.is_(None), lookups.c.profile_id)),
                 lease_until=None,
                 not_before=None,
                 next_poll_at=None,

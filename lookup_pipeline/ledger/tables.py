@@ -126,6 +126,7 @@ partitions = Table(
     Column("publication_requested_at", UtcTime),
     Column("continues_at", UtcTime, comment="its queued lookups go on by themselves from then on"),
     Column("in_backfill", Boolean, comment="whether a backfill wants them: nightly ones go first"),
+    Column("continuation_requested_at", UtcTime, comment="a run that goes on was asked for then"),
 )
 
 limits = Table(
@@ -134,6 +135,13 @@ limits = Table(
     Column("name", String(32), primary_key=True),
     Column("next_at", UtcTime, comment="when the next request may leave"),
     Column("blocked_until", UtcTime, comment="the provider asked for silence until then"),
+)
+
+days = Table(
+    "days",
+    metadata,
+    Column("day", String(10), primary_key=True, comment="UTC"),
+    Column("sent", BigInteger, nullable=False, comment="requests that may have been processed"),
 )
 
 allowances = Table(

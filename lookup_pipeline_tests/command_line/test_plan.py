@@ -90,6 +90,17 @@ def test_a_maximum_of_the_run_bounds_what_it_costs(
     assert len(sandbox.lookups()) == 3
 
 
+def test_what_one_run_leaves_in_the_queue_another_sends(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE[:2])
+    workplace.write_csv(PEOPLE[:2], NEXT_DAY)
+    found = plan(workplace, "--to", NEXT_DAY, "--max-new-lookups", "1")
+    assert [each["credits_at_most"] for each in found["partitions"]] == [1, 1]
+    workplace.run("run", "--date", DAY, "--to", NEXT_DAY, "--max-new-lookups", "1")
+    assert len(sandbox.lookups()) == 2
+
+
 def test_the_plans_limits_say_how_long_it_takes(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:
@@ -145,7 +156,8 @@ def test_status_tells_what_is_queued_until_when_and_whether_it_goes_on_by_itself
     shown = workplace.run("status").stdout
     assert f"Queued: rows of {DAY} wait now; run it again." in shown
     limit = {"LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY": "3"}
-    workplace.run("run", "--date", DAY, "--timeout", "1", **limit)
+    done = workplace.run("run", "--date", DAY, **limit)
+    assert done.returncode == 3, "it does not wait for midnight, which its hour does not reach"
     shown = workplace.run("status").stdout
     assert f"Queued: rows of {DAY} wait until " in shown
     assert "queued_lookups_sensor goes on." in shown

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from dagster import (
+    AssetKey,
     DagsterRun,
     DagsterRunStatus,
     RunRequest,
@@ -26,6 +27,7 @@ from lookup_pipeline.queue_sensor import queued_lookups_sensor
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.run_tags import (
     BACKFILL_ID_TAG,
+    GOES_ON_TAG,
     IN_BACKFILL_TAG,
     NIGHTLY_PRIORITY,
     PRIORITY_TAG,
@@ -39,8 +41,8 @@ LATER_DATE = "2026-01-07"
 HOUR = timedelta(hours=1, seconds=2)
 
 # What a request for a partition of the night, and one for a partition of a backfill, carries.
-NIGHTLY = {PRIORITY_TAG: NIGHTLY_PRIORITY}
-IN_BACKFILL = {IN_BACKFILL_TAG: "true"}
+NIGHTLY = {GOES_ON_TAG: DATE, PRIORITY_TAG: NIGHTLY_PRIORITY}
+IN_BACKFILL = {GOES_ON_TAG: DATE, IN_BACKFILL_TAG: "true"}
 
 
 def csv(people: int, family: str = "Noether") -> str:
@@ -84,6 +86,7 @@ def account_calls(project: Project) -> int:
 # Every time of the ledger that the sensor, or a run of it, goes by.
 _TIMES: Sequence[tuple[Table, Column[object]]] = (
     (partitions, partitions.c.continues_at),
+    (partitions, partitions.c.continuation_requested_at),
     (allowances, allowances.c.opened_at),
     (allowances, allowances.c.look_again_at),
     (limits, limits.c.blocked_until),
@@ -214,6 +217,48 @@ def test_a_second_partition_is_not_requested_while_the_first_has_not_run(project
     assert request.partition_key == DATE
     begin_run(project, "submission_job", DATE, DagsterRunStatus.QUEUED)
     assert "under way" in skipped(project)
+
+
+@pytest.mark.usefixtures("three_an_hour")
+def test_a_run_that_was_cancelled_before_it_sent_anything_is_not_asked_for_again(
+    project: Project,
+) -> None:
+    hold_back(project)
+    pass_time(project, HOUR)
+    request = requested(project)
+    create_run_for_test(
+        project.instance,
+        job_name="submission_job",
+        tags={**request.tags, "dagster/partition": DATE},
+        status=DagsterRunStatus.CANCELED,
+    )
+    pass_time(project, timedelta(minutes=6))
+    assert "any more" in skipped(project)
+    assert waiting(project) == []
+
+
+@pytest.mark.usefixtures("three_an_hour")
+def test_runs_of_other_projects_are_in_nobodys_way(project: Project) -> None:
+    hold_back(project)
+    pass_time(project, HOUR)
+    create_run_for_test(
+        project.instance,
+        job_name="__ASSET_JOB",
+        asset_selection=frozenset({AssetKey("customers")}),
+        tags={"dagster/partition": "customers-eu"},
+        status=DagsterRunStatus.STARTED,
+    )
+    assert requested(project).partition_key == DATE
+
+
+@pytest.mark.usefixtures("three_an_hour")
+def test_a_partition_whose_lookups_another_one_sent_waits_no_more(project: Project) -> None:
+    hold_back(project)
+    pass_time(project, HOUR)
+    with project.ledger.write() as connection:
+        connection.execute(update(lookups).values(state=State.COMPLETE.value))
+    assert "any more" in skipped(project)
+    assert waiting(project) == []
 
 
 @pytest.mark.usefixtures("three_an_hour")

@@ -2,16 +2,19 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lookup_pipeline.datasets.columns import PENDING_LOOKUPS
 from lookup_pipeline.enrichment.budget import MAX_A_DAY, MAX_NEW, MIN_CREDITS
 from lookup_pipeline.enrichment.report import SubmissionStoppedError
-from lookup_pipeline.ledger import State
+from lookup_pipeline.ledger import FailureKind, State
+from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
     DAY,
@@ -192,6 +195,100 @@ def test_a_days_maximum_holds_over_all_partitions_and_ends_at_midnight_utc(
     pipeline.clock.advance(seconds=(midnight - now).total_seconds())
     assert pipeline.submit(NEXT_DAY, max_a_day=30).accepted == 10
     assert len(sandbox.lookups()) == 40
+
+
+def test_a_days_maximum_counts_every_try_also_of_what_is_sent_again(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(not_found=1)
+    pipeline.register(people(3))
+    for _ in range(4):
+        pipeline.submit(max_a_day=5)
+        with pipeline.ledger.write() as connection:
+            requeue(connection, DAY, list(FailureKind), pipeline.clock())
+    assert len(sandbox.lookups()) == 5
+
+
+def test_a_person_who_is_answered_500_takes_the_place_of_one(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    """A 500 may have been charged: whoever allows one lookup allows one person's."""
+    pipeline.clock = MovableClock(speed=20)
+    sandbox.change(error_500_after=1)
+    pipeline.register(people(6))
+    with suppress(SubmissionStoppedError):
+        pipeline.submit(max_new=1)
+    assert len(sent(sandbox)) == 1
+
+
+def test_two_windows_of_one_length_leave_what_the_tighter_one_leaves(tmp_path: Path) -> None:
+    """The names of the actions are not published."""
+    limits = [
+        {"action": action, "duration": "hour", "limit": limit, "used": 0, "remaining": limit}
+        for action, limit in (("person_lookup", 9), ("company_lookup", 4), ("bulk_lookup", 1))
+    ]
+
+    def answer(request: Request) -> bytes:
+        if "/account" in request.path:
+            return http(200, msgspec.json.encode({"rate_limits": limits}))
+        return http(200, b'{"id": 7, "status": "complete"}')
+
+    with (
+        raw_server(answer) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(20))
+        assert pipeline.submit().complete == 4
+
+
+@pytest.mark.parametrize("seconds", ["0", "1"])
+def test_an_account_call_that_asks_for_patience_again_and_again_is_not_asked_without_end(
+    tmp_path: Path, seconds: str
+) -> None:
+    def answer(request: Request) -> bytes:
+        if "/account" in request.path:
+            return http(503, b"{}", Retry_After=seconds)
+        return http(200, b'{"id": 7, "status": "complete"}')
+
+    with (
+        raw_server(answer) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(3))
+        assert pipeline.submit().complete == 3
+        assert sum("/account" in request.path for request in server.requests) <= 3
+
+
+def test_a_floor_is_kept_though_the_account_stumbles_once(
+    tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    calls = 0
+
+    def answer(request: Request) -> bytes:
+        nonlocal calls
+        if "/account" not in request.path:
+            return http(200, b'{"id": 7, "status": "complete"}')
+        calls += 1
+        credits_left = {"credit_type": "standard", "remaining": 100}
+        if calls == 1:
+            return http(500, b"{}")
+        return http(200, msgspec.json.encode({"credit_usage": [credits_left]}))
+
+    with (
+        raw_server(answer) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(3))
+        assert pipeline.submit(min_credits=10).complete == 3
+
+
+def test_a_floor_is_not_reached_by_lookups_that_cost_nothing(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(credits=10, not_found=1)
+    pipeline.register(people(20))
+    report = pipeline.submit(min_credits=1)
+    assert (report.failed, report.capped_by) == (20, None)
 
 
 def test_a_floor_of_credits_is_kept_whatever_is_in_flight(

@@ -12,6 +12,7 @@ from lookup_pipeline.ledger.polling import expire_deadlines
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, RequestedRow
 from lookup_pipeline.ledger.resubmission import count_resubmittable, requeue
+from lookup_pipeline.ledger.submissions import expire_leases
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
@@ -90,8 +91,53 @@ def test_an_older_partition_that_is_materialized_again_gets_the_newest_free_of_c
     ledger: Ledger, ann: int
 ) -> None:
     again(ledger, OLD)
+    new = lookup_of(ledger, "ann")
+    claim_all(ledger, LATE, date=NEXT_DATE)
+    answer(ledger, complete(new), now=LATE)
     assert again(ledger, OLD, DATE).new_lookups == 0
-    assert lookup_ids(ledger, DATE) == [lookup_of(ledger, "ann")] != [ann]
+    assert lookup_ids(ledger, DATE) == [new] != [ann]
+
+
+def test_an_older_partition_keeps_its_profile_while_the_newer_lookup_has_none(
+    ledger: Ledger, ann: int
+) -> None:
+    again(ledger, OLD)
+    new = lookup_of(ledger, "ann")
+    assert again(ledger, OLD, DATE).changed == 0
+    assert lookup_ids(ledger, DATE) == [ann]
+    claim_all(ledger, LATE, date=NEXT_DATE)
+    answer(ledger, failed(new), now=LATE)
+    again(ledger, OLD, DATE)
+    assert lookup_ids(ledger, DATE) == [ann]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+def test_a_line_put_at_the_top_of_an_old_file_refreshes_nobody(ledger: Ledger, batch: int) -> None:
+    people = ["ann", "ben", "cid", "dan"]
+    register(ledger, rows_for(people))
+    claim_all(ledger)
+    for person in people:
+        answer(ledger, complete(lookup_of(ledger, person)))
+    register(ledger, rows_for(people, file="next.csv"), NEXT_DATE)
+    moved = rows_for(["eve", *people], file="next.csv")
+    registered = register(ledger, moved, NEXT_DATE, batch, OLD)
+    assert (registered.new_lookups, registered.refreshed) == (1, 0)
+
+
+def test_what_an_older_lookup_was_answered_says_nothing_of_a_newer_one_in_doubt(
+    ledger: Ledger,
+) -> None:
+    """Asked about by profile id, the provider would answer with the old search."""
+    by_id = RequestedRow("a.csv", 2, "v1:id:7", '{"id":7}', "{}", 7)
+    register(ledger, [by_id])
+    claim_all(ledger)
+    answer(ledger, complete(lookup_of(ledger, "v1:id:7")))
+    register(ledger, [by_id], NEXT_DATE, refresh=OLD)
+    new = lookup_of(ledger, "v1:id:7")
+    claim_all(ledger, LATE, date=NEXT_DATE)
+    with ledger.write() as connection:
+        assert expire_leases(connection, LATE + DAY) == 1
+    assert stored(ledger, new).next_poll_at is None
 
 
 @pytest.mark.parametrize("when", [LATE, LATE + 1000 * DAY])

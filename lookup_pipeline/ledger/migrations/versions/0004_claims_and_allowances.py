@@ -28,6 +28,13 @@ def upgrade() -> None:
     _ids_that_queries_name()
     op.add_column("partitions", sa.Column("continues_at", sa.BigInteger()))
     op.add_column("partitions", sa.Column("in_backfill", sa.Boolean()))
+    op.add_column("partitions", sa.Column("continuation_requested_at", sa.BigInteger()))
+    op.create_table(
+        "days",
+        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", name="pk_days"),
+    )
     op.create_table(
         "allowances",
         sa.Column("name", sa.String(32), nullable=False),
