@@ -19,7 +19,7 @@ dev: $(VENV)/.installed  ## The Dagster UI and daemon against the simulated API 
 test: $(VENV)/.installed-dev  ## Every test
 	$(BIN)/python -m pytest
 
-campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, a jumping clock: what they cost (25 minutes)
+campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, a jumping clock: what they cost (half an hour)
 	$(BIN)/python -m lookup_pipeline_tests.campaign
 
 lint: $(VENV)/.installed-dev  ## Style, types, and that the generated docs are current
