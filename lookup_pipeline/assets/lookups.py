@@ -64,13 +64,7 @@ def lookups(
         folders.output,
         ledger.open(),
     )
-    refresh = Refresh(
-        utc_now(),
-        complete_after=days(REFRESH_AFTER_DAYS),
-        failed_after=days(RETRY_FAILED_AFTER_DAYS),
-        all_before=asked_at(context) if config.force_refresh else None,
-    )
-    registered = register(book, output, lookup_date, refresh)
+    registered = register(book, output, lookup_date, _refresh(context, config))
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
         f"{registered.refreshed} of these take the place of old ones."
@@ -95,7 +89,7 @@ def lookups(
         "submitted": report.accepted + report.unconfirmed,
         "put_back_into_queue": report.put_back,
     }
-    if (why := why_queued(report, config)) is not None:
+    if (why := why_queued(context, report, config)) is not None:
         message = f"{counts.states[State.QUEUED]} rows stay queued: {why}"
         context.log.warning(message)
         told |= warning(message)
@@ -107,6 +101,16 @@ def lookups(
             **state_metadata(counts, credits_spent),
             **told,
         }
+    )
+
+
+def _refresh(context: AssetExecutionContext, config: SubmissionConfig) -> Refresh:
+    """Who is looked up again."""
+    return Refresh(
+        utc_now(),
+        complete_after=days(REFRESH_AFTER_DAYS),
+        failed_after=days(RETRY_FAILED_AFTER_DAYS),
+        all_before=asked_at(context) if config.force_refresh else None,
     )
 
 

@@ -62,9 +62,13 @@ class SubmissionConfig(Config):
     )
 
 
-def why_queued(report: SubmissionReport, config: SubmissionConfig) -> str | None:
+def why_queued(
+    context: AssetExecutionContext, report: SubmissionReport, config: SubmissionConfig
+) -> str | None:
     """Why a submission has left some unsent, and what makes it go on; None where it has not."""
-    goes_on = "queued_lookups_sensor goes on by itself"
+    goes_on = "materialize lookups again"
+    if _may_go_on(context, config):
+        goes_on = "queued_lookups_sensor goes on by itself"
     match report:
         case SubmissionReport(capped_by=budget.MAX_NEW):
             most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)

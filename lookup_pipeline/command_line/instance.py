@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from dagster import DagsterEventType, DagsterInstance, EventRecordsFilter
+from dagster import DagsterInstance
 
 from lookup_pipeline.command_line.exclusive import turn_in
 from lookup_pipeline.settings import PACKAGE, ConfigurationError, project_root
@@ -42,12 +42,8 @@ def prepare_home(home: Path | None = None) -> Path:
 def open_instance() -> DagsterInstance:
     """The instance in DAGSTER_HOME; `prepare_home` comes first.
 
-    Dagster makes each of its databases on first use, and two processes that do so at once in a new
-    home can leave it unusable for good: they take turns.
+    Dagster makes its databases then, and two processes that do so at once in a new home can leave
+    it unusable for good: they take turns.
     """
     with turn_in(Path(os.environ["DAGSTER_HOME"])):
-        instance = DagsterInstance.get()
-        instance.get_run_records(limit=1)
-        instance.all_instigator_state()
-        instance.get_event_records(EventRecordsFilter(DagsterEventType.RUN_SUCCESS), limit=1)
-    return instance
+        return DagsterInstance.get()

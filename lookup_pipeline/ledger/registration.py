@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
@@ -195,18 +196,7 @@ class Registration:
                 added.append(values)
             elif before != values:
                 altered.append(values)
-        if added:
-            connection.execute(insert(memberships), added)
-        for values in altered:
-            connection.execute(
-                update(memberships)
-                .where(
-                    memberships.c.lookup_date == self.lookup_date,
-                    memberships.c.source_file == source_file,
-                    memberships.c.source_row == values["source_row"],
-                )
-                .values(values)
-            )
+        _write(connection, added, altered)
         gone = Registered()
         if held:
             gone = self._remove(
@@ -223,6 +213,16 @@ class Registration:
             refreshed=len(old),
             changed=gone.changed + len(added) + len(altered),
         )
+
+
+def _write(
+    connection: Connection, added: Sequence[dict[str, Any]], altered: Sequence[dict[str, Any]]
+) -> None:
+    if added:
+        connection.execute(insert(memberships), added)
+    for values in altered:
+        which = [column == values[column.name] for column in memberships.primary_key.columns]
+        connection.execute(update(memberships).where(*which).values(values))
 
 
 @dataclass(frozen=True, slots=True)
