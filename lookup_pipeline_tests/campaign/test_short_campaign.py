@@ -10,8 +10,8 @@ from lookup_pipeline_tests.campaign.scenarios import SCENARIOS
 from lookup_pipeline_tests.campaign.workplace import Options
 
 SHORT = Options(
-    rounds=8,
-    limiter_seconds=20,
+    rounds=6,
+    limiter_seconds=15,
     lock_seconds=5,
     seed=1,
     # On a busy machine a request that left in time may arrive late, beside the next ones; and in so
