@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import allowances, days, lookups
@@ -83,6 +83,23 @@ class Left:
     look_again_at: datetime = EPOCH
 
 
+# Built once: composing a statement costs more than running it.
+_KNOWN = select(allowances).order_by(allowances.c.name)
+_SPEND = (
+    update(allowances)
+    .values(
+        remaining=allowances.c.remaining - bindparam("number"),
+        opened_at=func.coalesce(allowances.c.opened_at, bindparam("now", type_=UtcTime)),
+    )
+    .returning(allowances.c.name, allowances.c.opened_at, allowances.c.remaining)
+)
+_COUNT = (
+    update(days)
+    .where(days.c.day == bindparam("today"))
+    .values(sent=days.c.sent + bindparam("number"))
+)
+
+
 def mark(connection: Connection, now: datetime) -> Mark:
     """Note how things stand before the account is asked."""
 
@@ -140,7 +157,7 @@ def look_later(connection: Connection, at: datetime) -> None:
 
 def known(connection: Connection) -> Sequence[Row[Any]]:
     """Every allowance as it stands: `name`, `limit`, `remaining`, `opened_at`."""
-    return connection.execute(select(allowances).order_by(allowances.c.name)).all()
+    return connection.execute(_KNOWN).all()
 
 
 def left(connection: Connection) -> Left | None:
@@ -166,14 +183,7 @@ def spend(connection: Connection, number: int, now: datetime) -> None:
     if not number:
         return
     _count_on(connection, number, now)
-    spent = connection.execute(
-        update(allowances)
-        .values(
-            remaining=allowances.c.remaining - number,
-            opened_at=func.coalesce(allowances.c.opened_at, literal(now, UtcTime)),
-        )
-        .returning(allowances.c.name, allowances.c.opened_at, allowances.c.remaining)
-    ).all()
+    spent = connection.execute(_SPEND, {"number": number, "now": now}).all()
     for name, opened_at, remaining in spent:
         if remaining <= 0:
             look_again_at = _look_again_at(name, opened_at, now)
@@ -200,12 +210,10 @@ def sent_on(connection: Connection, now: datetime) -> int:
 
 
 def _count_on(connection: Connection, number: int, now: datetime) -> None:
-    day = now.date().isoformat()
-    counted = connection.execute(
-        update(days).where(days.c.day == day).values(sent=days.c.sent + number)
-    )
+    today = now.date().isoformat()
+    counted = connection.execute(_COUNT, {"today": today, "number": number})
     if not counted.rowcount:
-        connection.execute(insert(days).values(day=day, sent=number))
+        connection.execute(insert(days).values(day=today, sent=number))
 
 
 def sent_since(connection: Connection, since: datetime) -> int:
