@@ -85,7 +85,7 @@ def test_lookups_still_in_flight_when_time_runs_out_end_in_3_and_a_second_run_fi
 ) -> None:
     sandbox.change(complete_after_seconds=100_000)
     workplace.write_csv(PEOPLE)
-    done = workplace.run("run", "--date", DAY, "--timeout", "1")
+    done = workplace.run("run", "--date", DAY, "--timeout", "4")
     assert done.returncode == 3, told(done)
     assert re.search(r"6 rows are still pending after \d+ seconds", done.stdout), told(done)
     assert "Nothing is lost" in done.stdout
