@@ -63,7 +63,7 @@ def ask_account(
 def learn_allowances(
     ledger: Ledger, client: RocketReachClient, plan: Plan, clock: Clock
 ) -> Account:
-    """Ask the account, and note in the ledger what it still allows.
+    """Ask the account, and note in the ledger what it still allows, or the silence it asks for.
 
     Raises:
         RocketReachError: classified; or the floor of credits can't be kept, since the account does
@@ -71,7 +71,14 @@ def learn_allowances(
     """
     with ledger.write() as connection:
         asked = allowances.mark(connection, clock())
-    account = ask_account(ledger, client, plan.requests_per_second, clock)
+    try:
+        account = ask_account(ledger, client, plan.requests_per_second, clock)
+    except RocketReachError as error:
+        if error.retry_after and error.error_class is not ErrorClass.ACCOUNT:
+            # Who asks for silence wants no lookups either.
+            with ledger.write() as connection:
+                limits.block(connection, limits.LOOKUPS, clock() + error.retry_after)
+        raise
     with ledger.write() as connection:
         now = clock()
         # The names of the actions are not published: of several, the one that leaves the least.

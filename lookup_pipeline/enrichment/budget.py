@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from lookup_pipeline.enrichment.account import Plan, learn_allowances
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES, Clock
-from lookup_pipeline.ledger import Ledger, allowances, limits
+from lookup_pipeline.ledger import Ledger, allowances
 from lookup_pipeline.ledger.times import EPOCH
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
 
@@ -22,7 +22,6 @@ MIN_CREDITS = "min_credits"
 
 # While the account does not tell what is left, what is used up is asked about so often.
 _ACCOUNT_SILENCE = timedelta(minutes=1)
-
 
 # How often it is asked in a row, where it asks for patience or is needed, and the shortest pause.
 _ACCOUNT_TRIES = 3
@@ -99,10 +98,9 @@ class Budget:
             if wanted <= 0:
                 return Verdict(capped_by=MAX_NEW)
         if policy.max_a_day is not None:
-            today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             wanted = min(wanted, policy.max_a_day - allowances.sent_on(connection, now))
             if wanted <= 0:
-                return Verdict(until=today + timedelta(days=1), capped_by=MAX_A_DAY)
+                return Verdict(until=allowances.next_day(now), capped_by=MAX_A_DAY)
         return self._by_plan(connection, wanted, now)
 
     @staticmethod
@@ -145,9 +143,6 @@ class Budget:
                 return "Whether the floor of credits is kept can't be told", error
             with ledger.write() as connection:
                 allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
-                if error.retry_after:
-                    # Who asks for silence wants no lookups either.
-                    limits.block(connection, limits.LOOKUPS, clock() + error.retry_after)
         else:
             self._asked_in_vain = 0
         return None

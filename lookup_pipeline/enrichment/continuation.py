@@ -53,8 +53,7 @@ def blocked_until(
     Raises:
         RocketReachError: the account is in trouble, or does not answer.
     """
-    with ledger.read() as connection:
-        silent_until = limits.blocked_until(connection, limits.LOOKUPS)
+    silent_until = _silent_until(ledger)
     if silent_until is not None and silent_until > clock():
         return silent_until
     try:
@@ -62,13 +61,14 @@ def blocked_until(
     except RocketReachError as error:
         if not error.retry_after or error.error_class is ErrorClass.ACCOUNT:
             raise
-        # Who asks for silence wants no lookups either.
-        until = clock() + error.retry_after
-        with ledger.write() as connection:
-            limits.block(connection, limits.LOOKUPS, until)
-        return until
+        return _silent_until(ledger)
     if find_credits(account, plan.lookup_type) == 0:
         return clock() + ACCOUNT_CHECK
     with ledger.read() as connection:
         left = allowances.left(connection)
     return left.look_again_at if left is not None and not left.lookups else None
+
+
+def _silent_until(ledger: Ledger) -> datetime | None:
+    with ledger.read() as connection:
+        return limits.blocked_until(connection, limits.LOOKUPS)

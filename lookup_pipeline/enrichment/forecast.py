@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -203,15 +203,8 @@ def seconds_needed(
             opens_in = max((row.opened_at + length - now).total_seconds(), 0)
         windows.append(Window(row.limit, row.remaining, length.total_seconds(), opens_in))
     if max_a_day is not None:
-        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        day = timedelta(days=1)
-        sent = allowances.sent_since(connection, today)
-        windows.append(
-            Window(
-                max_a_day,
-                max_a_day - sent,
-                day.total_seconds(),
-                (today + day - now).total_seconds(),
-            )
-        )
+        sent = allowances.sent_on(connection, now)
+        until_midnight = (allowances.next_day(now) - now).total_seconds()
+        day = WINDOWS["day"].total_seconds()
+        windows.append(Window(max_a_day, max_a_day - sent, day, until_midnight))
     return seconds_to_send(lookups, per_second, windows)

@@ -209,6 +209,11 @@ def sent_on(connection: Connection, now: datetime) -> int:
     return max(connection.scalar(found) or 0, 0)
 
 
+def next_day(now: datetime) -> datetime:
+    """When the day ends by which `sent_on` counts: midnight, UTC."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
 def _count_on(connection: Connection, number: int, now: datetime) -> None:
     today = now.date().isoformat()
     counted = connection.execute(_COUNT, {"today": today, "number": number})

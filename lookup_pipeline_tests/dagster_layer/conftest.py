@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    SensorDefinition,
+    SensorResult,
+    SkipReason,
+    build_sensor_context,
+)
 
 from lookup_pipeline import settings
 from lookup_pipeline.definitions import build_defs
@@ -52,6 +60,23 @@ class Project:
             tags=dict(tags or {}),
             run_config=None if config is None else {"ops": {"lookups": {"config": dict(config)}}},
         )
+
+
+def evaluate(
+    sensor: SensorDefinition, project: Project, **resources: object
+) -> SensorResult | SkipReason:
+    """A tick, as the daemon has it; `resources` replace the project's."""
+    context = build_sensor_context(
+        instance=project.instance,
+        resources={
+            name: resource
+            for name, resource in {**project.resources, **resources}.items()
+            if name != "folders"
+        },
+    )
+    result = sensor(context)
+    assert isinstance(result, SensorResult | SkipReason)
+    return result
 
 
 def error_of(result: ExecuteInProcessResult, step: str) -> str:

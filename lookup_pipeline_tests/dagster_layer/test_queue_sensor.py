@@ -12,7 +12,6 @@ from dagster import (
     RunRequest,
     SensorResult,
     SkipReason,
-    build_sensor_context,
 )
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
@@ -33,7 +32,7 @@ from lookup_pipeline.run_tags import (
     PRIORITY_TAG,
 )
 from lookup_pipeline.under_way import SUBMITTING_JOBS
-from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, metadata
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, evaluate, metadata
 
 NEXT_DATE = "2026-01-06"
 LATER_DATE = "2026-01-07"
@@ -51,17 +50,7 @@ def csv(people: int, family: str = "Noether") -> str:
 
 
 def tick(project: Project, **resources: object) -> SensorResult | SkipReason:
-    context = build_sensor_context(
-        instance=project.instance,
-        resources={
-            name: resource
-            for name, resource in {**project.resources, **resources}.items()
-            if name != "folders"
-        },
-    )
-    result = queued_lookups_sensor(context)
-    assert isinstance(result, SensorResult | SkipReason)
-    return result
+    return evaluate(queued_lookups_sensor, project, **resources)
 
 
 def requested(project: Project) -> RunRequest:

@@ -13,7 +13,6 @@ from dagster import (
     SensorResult,
     SkipReason,
     build_schedule_context,
-    build_sensor_context,
 )
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
@@ -28,23 +27,13 @@ from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.schedules import nightly_enrichment
 from lookup_pipeline.sensors import lookup_status_sensor
 from lookup_pipeline.under_way import EVERY_JOB
-from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, metadata
+from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, evaluate, metadata
 
 CSV = "name,company\nMarie Curie,University of Paris\nEmmy Noether,Bryn Mawr College\n"
 
 
 def tick(project: Project, **resources: object) -> SensorResult | SkipReason:
-    context = build_sensor_context(
-        instance=project.instance,
-        resources={
-            name: resource
-            for name, resource in {**project.resources, **resources}.items()
-            if name != "folders"
-        },
-    )
-    result = lookup_status_sensor(context)
-    assert isinstance(result, SensorResult | SkipReason)
-    return result
+    return evaluate(lookup_status_sensor, project, **resources)
 
 
 def requests(result: SensorResult | SkipReason) -> list[RunRequest]:
