@@ -19,7 +19,7 @@ dev: $(VENV)/.installed  ## The Dagster UI and daemon against the simulated API 
 test: $(VENV)/.installed-dev  ## Every test
 	$(BIN)/python -m pytest
 
-campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, a jumping clock: what they cost (half an hour)
+campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, bad files: what they cost (three quarters of an hour)
 	$(BIN)/python -m lookup_pipeline_tests.campaign
 
 lint: $(VENV)/.installed-dev  ## Style, types, and that the generated docs are current
@@ -37,6 +37,7 @@ docs: $(VENV)/.installed-dev  ## Write docs/data-dictionary.md anew
 
 benchmark: $(VENV)/.installed-dev  ## Speed, as ratios measured in one run (minutes)
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.names
 
 screenshot: $(VENV)/.installed-dev  ## Take docs/asset-graph.png anew (chromium; after make dev)
 	$(BIN)/python docs/take_screenshot.py

@@ -198,6 +198,28 @@ def plan(
         )
 
 
+@main.group()
+def names() -> None:
+    """Look at the CSV files."""
+
+
+@names.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(files: tuple[str, ...], *, as_json: bool) -> None:
+    """Show how files would be read: what was detected, the columns, first rows, every problem.
+
+    Nothing is written and nothing is sent. Exit codes: 0 all files can be read, whatever becomes of
+    their rows, 1 one can't, 2 bad usage.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from lookup_pipeline.command_line import names_check as command  # noqa: PLC0415
+
+    if not command.check(Console(), files, as_json=as_json):
+        sys.exit(_ERROR)
+
+
 @main.command()
 @click.option("--unconfirmed", is_flag=True, help="What may or may not have been processed.")
 @click.option("--failed", is_flag=True, help="What ended without a profile.")

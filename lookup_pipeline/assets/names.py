@@ -1,21 +1,28 @@
 """`names` and `rejected_names`: a date's CSV files, read once, row by row to one of the two."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetExecutionContext, Failure, MaterializeResult, multi_asset
+from dagster import (
+    AssetExecutionContext,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+    multi_asset,
+)
 
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, warning
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
-from lookup_pipeline.datasets.storage import DatasetFolder, replace_together
+from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import NamesFile, find_files
+from lookup_pipeline.names.files import find_files
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from lookup_pipeline.names.report import FileReport
 
 
 @multi_asset(
@@ -34,7 +41,7 @@ def names_and_rejected_names(
     try:
         files = find_files(folders.names, date.fromisoformat(lookup_date))
         before = 0 if files else output.rows(NAMES, lookup_date)
-        rows = _write(files, output, lookup_date)
+        reports = write_names(files, output, lookup_date)
     except UnreadableFile as error:
         raise Failure(
             f"{error} Nothing was changed.",
@@ -47,7 +54,7 @@ def names_and_rejected_names(
             metadata={"folder": error.folder, "cure": error.cure},
             allow_retries=False,
         ) from error
-    told: dict[str, Any] = {"files": [file.source_file for file in files]}
+    told = _told(context, reports)
     if not files:
         message = f"There is no {lookup_date}.csv, and no folder {lookup_date}/, in {folders.names}"
         if before:
@@ -57,30 +64,29 @@ def names_and_rejected_names(
             )
         context.log.warning(message)
         told |= warning(message)
-    for dataset, count in zip((NAMES, REJECTED_NAMES), rows, strict=True):
+    for dataset, count in (
+        (NAMES, sum(report.usable for report in reports)),
+        (REJECTED_NAMES, sum(report.rejected for report in reports)),
+    ):
         yield MaterializeResult(
             asset_key=dataset.name,
             metadata={**file_metadata(output, dataset, lookup_date, count, watch), **told},
         )
 
 
-def _write(files: list[NamesFile], output: DatasetFolder, lookup_date: str) -> tuple[int, int]:
-    """Replace both datasets by what stands in the files; the number of usable and other rows."""
-    # pandas takes longer to load than all the rest: only where files are read.
-    from lookup_pipeline.names.reader import read_names  # noqa: PLC0415
-
-    with (
-        output.writer(NAMES, lookup_date) as usable,
-        output.writer(REJECTED_NAMES, lookup_date) as rejected,
-    ):
-        for batch in read_names(files):
-            usable.write(_records(batch.usable))
-            rejected.write(_records(batch.rejected))
-        for writer in (usable, rejected):
-            writer.finish()
-        replace_together((usable, rejected))
-    return usable.rows, rejected.rows
-
-
-def _records(frame: "pd.DataFrame") -> list[dict[str, object]]:
-    return frame.to_dict("records")  # type: ignore[return-value]
+def _told(context: AssetExecutionContext, reports: "Sequence[FileReport]") -> dict[str, Any]:
+    """What was detected in each file, what its columns were taken for, and what is doubtful."""
+    told: dict[str, Any] = {"files": [report.source_file for report in reports]}
+    if reports:
+        told["detected"] = MetadataValue.table([TableRecord(report.facts()) for report in reports])
+        told["columns"] = MetadataValue.table(
+            [
+                TableRecord({"file": report.source_file, "column": column, "read_as": meaning})
+                for report in reports
+                for column, meaning in report.layout.header.meanings()
+            ]
+        )
+    doubts = [doubt for report in reports for doubt in report.warnings()]
+    for doubt in doubts:
+        context.log.warning(doubt)
+    return {**told, **warning("; ".join(doubts))} if doubts else told

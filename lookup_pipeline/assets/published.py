@@ -1,18 +1,21 @@
 """`profiles`, `failed_lookups` and `pending_lookups`: one snapshot of the ledger, published."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
     Failure,
     MaterializeResult,
+    MetadataValue,
+    TableRecord,
     multi_asset,
 )
 
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, state_metadata
 from lookup_pipeline.checks import CHECKS, accounting_results, content_results
-from lookup_pipeline.datasets.columns import LOOKUPS
+from lookup_pipeline.datasets.columns import LOOKUPS, PROFILES
 from lookup_pipeline.enrichment.publish import (
     PUBLISHED,
     NotReadyError,
@@ -20,6 +23,7 @@ from lookup_pipeline.enrichment.publish import (
     publish,
 )
 from lookup_pipeline.ledger.counts import PartitionCounts
+from lookup_pipeline.ledger.people import People
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MIN_MATCH_RATE, number
@@ -56,11 +60,29 @@ def published_datasets(
     told |= {
         f"failure_kind_{kind}": rows for kind, rows in sorted(publication.failure_kinds.items())
     }
+    people = _people(publication.people)
     for dataset in PUBLISHED:
         rows = publication.accounting.rows[dataset.name]
         yield MaterializeResult(
             asset_key=dataset.name,
-            metadata={**file_metadata(output, dataset, lookup_date, rows, watch), **told},
+            metadata={
+                **file_metadata(output, dataset, lookup_date, rows, watch),
+                **told,
+                **(people if dataset is PROFILES else {}),
+            },
         )
     yield from accounting_results(publication.accounting)
     yield from content_results(publication, counts, number(MIN_MATCH_RATE))
+
+
+def _people(people: People) -> dict[str, Any]:
+    """Who the profiles are: rows that asked differently may have found the same person."""
+    told: dict[str, Any] = {"people": people.found, "people_asked_for_twice": people.asked_twice}
+    if people.examples:
+        told["same_person"] = MetadataValue.table(
+            [
+                TableRecord({"profile_id": profile_id, "rows": ", ".join(rows)})
+                for profile_id, rows in people.examples.items()
+            ]
+        )
+    return told

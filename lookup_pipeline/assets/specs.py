@@ -1,6 +1,7 @@
 """What every asset tells the UI, from the one table of datasets."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,9 +13,10 @@ from dagster import (
     TableSchema,
 )
 
-from lookup_pipeline.datasets.columns import Dataset
+from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES, Dataset
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.ledger.counts import PartitionCounts
+from lookup_pipeline.names.rules import NAMES_SOMEBODY, ROW_RULES, VALUE_RULES
 from lookup_pipeline.partitions import DAILY
 
 OWNERS = ["team:data-engineering"]
@@ -23,14 +25,21 @@ GROUP = "lookup_pipeline"
 
 
 def table_schema(dataset: Dataset) -> TableSchema:
-    """The dataset's columns as the UI shows them."""
+    """The dataset's columns as the UI shows them, with the rules that `names` were read by."""
+    constraints: dict[str, list[str]] = defaultdict(list)
+    if dataset in (NAMES, REJECTED_NAMES):
+        for rule in VALUE_RULES:
+            constraints[f"requested_{rule.field}"].append(rule.rule)
+        constraints["raw_row"] = [rule.rule for rule in (*ROW_RULES, NAMES_SOMEBODY)]
     return TableSchema(
         columns=[
             TableColumn(
                 name=column.name,
                 type=str(column.type),
                 description=column.description,
-                constraints=TableColumnConstraints(nullable=column.nullable),
+                constraints=TableColumnConstraints(
+                    nullable=column.nullable, other=constraints.get(column.name, [])
+                ),
             )
             for column in dataset.columns
         ]

@@ -199,7 +199,18 @@ PROFILE_FIELDS = (
 NAMES = Dataset(
     "names",
     "The usable rows of a date's CSV files.",
-    (*SOURCE, *REQUESTED, SOURCE_COLUMNS),
+    (
+        *SOURCE,
+        *REQUESTED,
+        Column(
+            "identity",
+            TEXT,
+            "By which rows mean the same person; begins with the version of the rules.",
+            nullable=False,
+        ),
+        Column("query", TEXT, "JSON text of what is sent to the provider.", nullable=False),
+        SOURCE_COLUMNS,
+    ),
 )
 
 REJECTED_NAMES = Dataset(

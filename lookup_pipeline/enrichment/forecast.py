@@ -1,18 +1,18 @@
 """What enriching a partition will cost, before anything is written or sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from lookup_pipeline.enrichment.identities import learn_identities
 from lookup_pipeline.enrichment.pace import Window, seconds_to_send
 from lookup_pipeline.ledger import Ledger, State, allowances
 from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS
+from lookup_pipeline.ledger.identities import known_lookups
 from lookup_pipeline.ledger.refresh import Refresh, lookups_of, outdated
-from lookup_pipeline.ledger.registration import known_lookups
 from lookup_pipeline.names.files import NamesFile
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, build_query
 
 # Rows whose lookups are looked for at once.
 _BATCH = 5_000
@@ -79,7 +79,7 @@ def forecast(
     """What these partitions ask for, if they are enriched one after the other.
 
     Args:
-        ledger: what is known already; only read.
+        ledger: what is known already; only read, once it has learned today's identities.
         files_by_date: partition keys, each with its files, in the order of the runs.
         refresh: who is looked up again.
         max_new: lookups that one run may send; None for any number.
@@ -87,6 +87,7 @@ def forecast(
     Raises:
         UnreadableFile: a file can't be read as a CSV at all.
     """
+    learn_identities(ledger)
     so_far = _SoFar()
     return [
         _of_partition(ledger, date, files, refresh, max_new, so_far)
@@ -108,19 +109,12 @@ def _of_partition(
     found = Forecast(lookup_date)
     here = _Partition(lookup_date, refresh, so_far)
     for batch in read_names(files, _BATCH):
-        identities = list(_identities(batch.usable[list(REQUESTED_COLUMNS)].to_numpy().tolist()))
+        identities = batch.usable["identity"].tolist()
         with ledger.read() as connection:
             found += here.add(connection, identities)
         found = replace(found, rejected=found.rejected + len(batch.rejected))
     here.send(max_new)
     return found
-
-
-def _identities(rows: Sequence[Sequence[str | None]]) -> Iterator[str]:
-    for row in rows:
-        query = build_query(*row)
-        if query is not None:
-            yield query.identity
 
 
 class _Partition:

@@ -19,6 +19,7 @@ from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import credits_of_partition
+from lookup_pipeline.ledger.people import People, people_of
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
     begin_recording,
@@ -65,6 +66,7 @@ class Publication:
         failure_kinds: failed rows by kind.
         unknown_statuses: pending rows by a status that the provider's texts do not name.
         profiles_with_extra: profiles with fields, or types of fields, that no column holds.
+        people: who the profiles are, by the provider's ids.
     """
 
     version: int
@@ -76,6 +78,7 @@ class Publication:
     failure_kinds: dict[str, int]
     unknown_statuses: dict[str, int]
     profiles_with_extra: int
+    people: People
 
 
 def publish(
@@ -108,6 +111,7 @@ def publish(
         with ledger.read() as connection:
             version = news_version(connection, lookup_date)
             credits_spent = credits_of_partition(connection, lookup_date)
+            people = people_of(connection, lookup_date)
             for rows in rows_of(connection, lookup_date):
                 _write(writers, rows, counts)
         for writer in writers.values():
@@ -137,6 +141,7 @@ def publish(
         dict(counts.failure_kinds),
         dict(counts.unknown_statuses),
         counts.profiles_with_extra,
+        people,
     )
 
 

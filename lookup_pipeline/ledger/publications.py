@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, Row, exists, null, select, update
+from sqlalchemy import Connection, Row, exists, select, update
 
 from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.tables import lookups, memberships, partitions, payloads
@@ -71,9 +71,7 @@ def news_version(connection: Connection, lookup_date: str) -> int:
     return found or 0
 
 
-def rows_of(
-    connection: Connection, lookup_date: str, *, with_payloads: bool = True
-) -> Iterator[list[LedgerRow]]:
+def rows_of(connection: Connection, lookup_date: str) -> Iterator[list[LedgerRow]]:
     """The partition's rows ordered by file and line, in batches, payloads unpacked.
 
     Call it in the same read transaction as `news_version`: together they are the snapshot.
@@ -96,7 +94,7 @@ def rows_of(
             lookups.c.failure_kind,
             lookups.c.failure_reason,
             lookups.c.http_status,
-            payloads.c.payload if with_payloads else null().label("payload"),
+            payloads.c.payload,
         )
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
         .outerjoin(payloads, payloads.c.lookup_id == memberships.c.lookup_id)

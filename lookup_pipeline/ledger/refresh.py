@@ -5,7 +5,7 @@ are registered again while the new one has a profile. It only gives up its ident
 find their lookup, to the one that follows it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,11 +22,9 @@ from sqlalchemy import (
     update,
 )
 
+from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
-
-# No identity holds a line break.
-_GIVEN_UP = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +115,15 @@ def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElemen
 
 def is_current() -> ColumnElement[bool]:
     """Whether rows still find a lookup: no newer one has taken over."""
-    return lookups.c.identity.not_like(f"%{_GIVEN_UP}%")
+    return lookups.c.identity.not_like(f"%{GIVEN_UP}%")
 
 
 def complete_and_followed(
     connection: Connection, lookup_ids: Collection[int]
-) -> dict[str, tuple[int, str | None, State]]:
+) -> dict[str, KnownLookup]:
     """Those of these lookups that have a profile, and that a newer one follows.
 
-    By the identity they had: the lookup, the partition that asked for it first, and its state.
+    By the identity they had, which is the newer one's.
     """
     found = connection.execute(
         select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
@@ -135,15 +133,28 @@ def complete_and_followed(
         )
     )
     return {
-        row.identity.partition(_GIVEN_UP)[0]: (row.lookup_id, row.first_date, State.COMPLETE)
+        row.identity.partition(GIVEN_UP)[0]: KnownLookup(
+            row.lookup_id, row.first_date, State.COMPLETE, row.identity
+        )
         for row in found
     }
 
 
-def give_up_identities(connection: Connection, lookup_ids: Sequence[int]) -> None:
-    """Free these lookups' identities for the ones that follow them."""
-    connection.execute(
-        update(lookups)
-        .where(lookups.c.lookup_id.in_(lookup_ids))
-        .values(identity=lookups.c.identity + _GIVEN_UP + cast(lookups.c.lookup_id, String))
-    )
+def give_up_identities(connection: Connection, followed: Mapping[str, KnownLookup]) -> None:
+    """Free lookups' identities for the ones that follow them.
+
+    Args:
+        connection: a write transaction.
+        followed: the lookups, by the identity of the one that follows. It is their own, or one of
+            newer rules; then it takes the place of their own, also where an even older lookup has
+            given that up.
+    """
+    for identity, lookup in followed.items():
+        given_up = lookups.c.lookup_id == lookup.lookup_id
+        if lookup.identity != identity:
+            given_up |= lookups.c.identity.startswith(lookup.identity + GIVEN_UP, autoescape=True)
+        connection.execute(
+            update(lookups)
+            .where(given_up)
+            .values(identity=identity + GIVEN_UP + cast(lookups.c.lookup_id, String))
+        )

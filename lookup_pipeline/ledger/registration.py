@@ -1,12 +1,14 @@
 """Registering a partition's rows: which lookup serves each of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
+from lookup_pipeline.ledger.bulk import insert_rows
+from lookup_pipeline.ledger.identities import KnownLookup, known_lookups
 from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.refresh import (
     Refresh,
@@ -19,8 +21,7 @@ from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedRow:
+class RequestedRow(NamedTuple):
     """A usable row of a partition, as the ledger keeps it.
 
     Attributes:
@@ -65,6 +66,13 @@ class Registered:
         )
 
 
+class Served(NamedTuple):
+    """By which lookup a row is served, and whether that was known before the row."""
+
+    lookup_id: int
+    reused: bool
+
+
 @dataclass(slots=True)
 class Registration:
     """Brings one partition's memberships in line with its rows, batch by batch.
@@ -82,10 +90,17 @@ class Registration:
     _served_before: set[int] | None = field(default=None)
     _last: tuple[str, int] | None = field(default=None)
     _files: list[str] = field(default_factory=list)
+    _served: list[Served] = field(default_factory=list)
+
+    @property
+    def served(self) -> list[Served]:
+        """By which lookup each row of the last batch is served."""
+        return self._served
 
     def add(self, connection: Connection, rows: Sequence[RequestedRow]) -> Registered:
         """Register one batch of rows within the caller's write transaction."""
         total = Registered()
+        self._served = []
         for source_file, group in groupby(rows, key=lambda row: row.source_file):
             of_file = list(group)
             if self._last is None or self._last[0] != source_file:
@@ -127,55 +142,65 @@ class Registration:
         )
         return Registered(changed=removed.rowcount)
 
-    def _give_up_outdated(self, connection: Connection, lookup_ids: Sequence[int]) -> set[int]:
+    def _give_up_outdated(
+        self, connection: Connection, known: Mapping[str, KnownLookup]
+    ) -> set[int]:
         if self.refresh is None or self.refresh.is_off:
             return set()
         if self._served_before is None:
             # Once, before rows move: one that was here on another line is no new one.
             self._served_before = lookups_of(connection, self.lookup_date)
-        old = outdated(connection, lookup_ids, self.lookup_date, self._served_before, self.refresh)
-        give_up_identities(connection, sorted(old))
+        old = outdated(
+            connection,
+            [each.lookup_id for each in known.values()],
+            self.lookup_date,
+            self._served_before,
+            self.refresh,
+        )
+        # By several aliases, the first.
+        followed = {each.lookup_id: (who, each) for who, each in reversed(list(known.items()))}
+        give_up_identities(connection, dict(followed[lookup_id] for lookup_id in sorted(old)))
         return old
 
     def _keep_profiles(
-        self, connection: Connection, served_by: dict[str, "KnownLookup"], held: Collection[int]
+        self, connection: Connection, served_by: dict[str, KnownLookup], held: Collection[int]
     ) -> None:
         """Rows keep the profile they have while the newer lookup, of another date, has none."""
         without = {
-            who
+            who: each.identity
             for who, each in served_by.items()
             if each.state is not State.COMPLETE and each.first_date != self.lookup_date
         }
         if without:
             earlier = complete_and_followed(connection, held)
-            served_by |= {
-                who: KnownLookup(*each) for who, each in earlier.items() if who in without
-            }
+            served_by |= {who: earlier[own] for who, own in without.items() if own in earlier}
 
     def _add_range(
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
         known = known_lookups(connection, {row.identity for row in rows})
-        old = self._give_up_outdated(connection, [each.lookup_id for each in known.values()])
+        old = self._give_up_outdated(connection, known)
         replaced = {who for who, each in known.items() if each.lookup_id in old}
         known = {who: each for who, each in known.items() if who not in replaced}
         new = [row for row in rows if row.identity not in known]
         created = _create(connection, new, self.lookup_date, replaced)
         served_by = known | created
         held = {
-            row["source_row"]: dict(row)
+            row.source_row: _Held(row.lookup_id, row.reused, row.requested)
             for row in connection.execute(
-                select(memberships).where(
-                    memberships.c.lookup_date == self.lookup_date,
-                    memberships.c.source_file == source_file,
-                    memberships.c.source_row > after,
-                    memberships.c.source_row <= upto,
-                )
-            ).mappings()
+                _HELD,
+                {
+                    "date": self.lookup_date,
+                    "file": source_file,
+                    "after": after,
+                    "upto": upto,
+                },
+            )
         }
-        self._keep_profiles(connection, served_by, {each["lookup_id"] for each in held.values()})
-        added, altered = [], []
+        self._keep_profiles(connection, served_by, {each.lookup_id for each in held.values()})
+        added: list[tuple[object, ...]] = []
+        altered: list[tuple[int, _Held]] = []
         for row in rows:
             serves = served_by[row.identity]
             lookup_id = serves.lookup_id
@@ -183,20 +208,24 @@ class Registration:
             first = serves.first_date == self.lookup_date and lookup_id not in self._paid_here
             if first:
                 self._paid_here.add(lookup_id)
-            values = {
-                "lookup_date": self.lookup_date,
-                "source_file": source_file,
-                "source_row": row.source_row,
-                "lookup_id": lookup_id,
-                "reused": not first,
-                "requested": row.requested,
-            }
+            self._served.append(Served(lookup_id, reused=not first))
+            values = _Held(lookup_id, not first, row.requested)
             before = held.pop(row.source_row, None)
             if before is None:
-                added.append(values)
+                added.append((self.lookup_date, source_file, row.source_row, *values))
             elif before != values:
-                altered.append(values)
-        _write(connection, added, altered)
+                altered.append((row.source_row, values))
+        insert_rows(connection, memberships, _MEMBERSHIP, added)
+        for source_row, values in altered:
+            connection.execute(
+                update(memberships)
+                .where(
+                    memberships.c.lookup_date == self.lookup_date,
+                    memberships.c.source_file == source_file,
+                    memberships.c.source_row == source_row,
+                )
+                .values(values._asdict())
+            )
         gone = Registered()
         if held:
             gone = self._remove(
@@ -215,43 +244,6 @@ class Registration:
         )
 
 
-def _write(
-    connection: Connection, added: Sequence[dict[str, Any]], altered: Sequence[dict[str, Any]]
-) -> None:
-    if added:
-        connection.execute(insert(memberships), added)
-    for values in altered:
-        which = [column == values[column.name] for column in memberships.primary_key.columns]
-        connection.execute(update(memberships).where(*which).values(values))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownLookup:
-    """The lookup that serves an identity now.
-
-    Attributes:
-        lookup_id: the ledger's id.
-        first_date: the partition that asked for it first.
-        state: where it stands.
-    """
-
-    lookup_id: int
-    first_date: str | None
-    state: State
-
-
-def known_lookups(connection: Connection, identities: Collection[str]) -> dict[str, KnownLookup]:
-    """By identity, those of these that somebody has asked for before."""
-    found = connection.execute(
-        select(
-            lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date, lookups.c.state
-        ).where(lookups.c.identity.in_(identities))
-    )
-    return {
-        row.identity: KnownLookup(row.lookup_id, row.first_date, State(row.state)) for row in found
-    }
-
-
 def _create(
     connection: Connection,
     rows: Sequence[RequestedRow],
@@ -262,19 +254,51 @@ def _create(
     first = {row.identity: row for row in reversed(rows)}
     if not first:
         return {}
-    connection.execute(
-        insert(lookups),
+    last: int = connection.scalar(select(func.coalesce(func.max(lookups.c.lookup_id), 0))) or 0
+    insert_rows(
+        connection,
+        lookups,
+        ("identity", "parameters", "state", "profile_id", "first_date"),
         [
-            {
-                "identity": row.identity,
-                "parameters": row.parameters,
+            (
+                row.identity,
+                row.parameters,
+                State.QUEUED.value,
                 # Where an older lookup was answered, a status says nothing of this one.
-                "profile_id": None if row.identity in replaced else row.profile_id,
-                "state": State.QUEUED.value,
-                "first_date": lookup_date,
-            }
+                None if row.identity in replaced else row.profile_id,
+                lookup_date,
+            )
             for row in rows
             if first[row.identity] is row
         ],
     )
-    return known_lookups(connection, first.keys())
+    made = connection.execute(
+        select(lookups.c.identity, lookups.c.lookup_id).where(lookups.c.lookup_id > last)
+    )
+    return {
+        identity: KnownLookup(lookup_id, lookup_date, State.QUEUED, identity)
+        for identity, lookup_id in made
+        if identity in first
+    }
+
+
+class _Held(NamedTuple):
+    """What a membership says about its row."""
+
+    lookup_id: int
+    reused: bool
+    requested: str
+
+
+_MEMBERSHIP = ("lookup_date", "source_file", "source_row", *_Held._fields)
+_HELD = select(
+    memberships.c.source_row,
+    memberships.c.lookup_id,
+    memberships.c.reused,
+    memberships.c.requested,
+).where(
+    memberships.c.lookup_date == bindparam("date"),
+    memberships.c.source_file == bindparam("file"),
+    memberships.c.source_row > bindparam("after"),
+    memberships.c.source_row <= bindparam("upto"),
+)

@@ -87,6 +87,20 @@ Index("ix_lookups_first_date", lookups.c.first_date, lookups.c.credits)
 _index_where("ix_lookups_submitted_at", "submitted_at", "submitted_at IS NOT NULL")
 _index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
 
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("identity", Text, primary_key=True, comment="by rules newer than the lookup"),
+    Column("lookup_id", LookupId, ForeignKey("lookups.lookup_id"), nullable=False),
+)
+
+identity_rules = Table(
+    "identity_rules",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("learned_at", UtcTime, nullable=False, comment="every lookup is found by them since"),
+)
+
 payloads = Table(
     "payloads",
     metadata,

@@ -1,124 +1,124 @@
-"""RFC 4180: the bytes of one file → its rows, with their line numbers and their exact text.
+"""RFC 4180: the text of one file → its rows, with their line numbers and their exact text.
 
 What the columns mean is ``header``'s and ``reader``'s business.
 """
 
 import csv
-import io
 import re
-from collections.abc import Generator
-from typing import NamedTuple
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple, TextIO
 
+from lookup_pipeline.names.encoding import UNDECODABLE_CHARACTER
 from lookup_pipeline.names.errors import UnreadableFile
-from lookup_pipeline.names.files import NamesFile
 
-# Bounds the memory one line, or one quoted field over many lines, can take. Notes in CRM exports
-# run to some 100,000 characters; a million more likely means a quotation mark that is never closed.
-_LONGEST = 1_000_000
+# Lines are fetched together, which is what makes it fast; so many characters at first.
+_FETCH = 1_000_000
 
-# NUL, or a byte that is not UTF-8 (decoded as a lone surrogate so that its line is known).
-_NOT_TEXT = re.compile("[\0\udc80-\udcff]")
+# A quoted field over several lines may hold a whole document, but beyond this its quotation mark
+# was never closed. Looking for its end is bounded by it, once for each stray mark.
+_LONGEST_ROW = 16_000_000
 
-_SAVE_AS_UTF8 = "save the file again as CSV UTF-8 (comma delimited)"
-_ONE_ROW_A_LINE = "save the file again as a CSV, in which each row stands on a line of its own"
-_CLOSE_QUOTE = (
-    "close the quotation mark of the field that begins here, and double every quotation mark "
-    "inside a quoted field"
+# Stray quotation marks make us read text again. So many characters, and so many times the file's,
+# are a minute of work or two: give up and say so rather than hang.
+_MOST_READ_AGAIN = 100_000_000
+_TIMES_READ_AGAIN = 8
+
+NUL_OR_UNDECODABLE = re.compile("[\0\udc00-\udcff]")
+
+_CLOSE_QUOTES = (
+    "close the quotation mark of every field that begins with one, and double every quotation mark "
+    "inside such a field; from this line on it goes wrong too often to tell the rows apart"
 )
 
 
 class CsvRow(NamedTuple):
-    """One row of a CSV file.
+    r"""One row of a CSV file.
 
     Attributes:
         line: The physical line, from 1, on which the row starts.
-        fields: Its values; empty when ``problem`` is set.
-        raw: The row's exact text without its line ending.
-        problem: Why the row has no values, or ``None``.
+        fields: Its values; empty where the quotation marks do not match.
+        raw: The row's exact text without its line ending. Bytes that are no text in the file's
+            encoding stand there as ``\x`` and two digits.
+        quotes_match: Whether its quotation marks do.
+        whole: Whether it has neither NUL characters nor bytes that are no text.
     """
 
     line: int
     fields: list[str]
     raw: str
-    problem: str | None = None
+    quotes_match: bool
+    whole: bool
 
 
-def read_rows(file: NamesFile) -> Generator[CsvRow, None, None]:
-    """Yields the rows of a UTF-8 CSV file, the header row among them, one at a time.
+def read_rows(
+    text: TextIO, source_file: str, delimiter: str, *, line: int = 1, damaged: bool = True
+) -> Iterator[CsvRow]:
+    """Yields the rows of a CSV file, the header row among them, one at a time.
 
-    Empty lines are no rows. Lines end with CR LF, LF or CR, also inside quoted fields.
+    Empty lines are no rows. Lines end with CR LF, LF or CR, also inside quoted fields. A field
+    whose quotation mark is never closed costs its first line only: reading goes on with the next.
+
+    Args:
+        text: The rest of the file, which must be opened with ``newline=""``.
+        source_file: The file, for the error's sake.
+        delimiter: What separates fields.
+        line: The physical line on which ``text`` begins.
+        damaged: Whether to look for NULs and undecodable bytes; costs a little.
 
     Raises:
-        UnreadableFile: On bytes that are not UTF-8 text, a quotation mark that is never closed
-            or a line or field without a sensible end.
-        OSError: When the file is not there or its store does not answer.
+        UnreadableFile: Where most quotation marks are stray.
+        OSError: When the file cannot be read.
     """
     # The limit belongs to the process: raise it for this file, lower it for nobody.
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
-    with (
-        file.path.open("rb") as binary,
-        io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="") as text,
-    ):
-        lines = _Lines(text, file.source_file)
-        reader = csv.reader(lines, strict=True)
-        while True:
-            lines.begin_row()
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield _misquoted_row(lines, error)
+    csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
+    lines = text.readlines(_FETCH)
+    fetched_all, fetched, read_again = not lines, sum(map(len, lines)), 0
+    while lines:
+        done, failed = 0, False
+        reader = csv.reader(lines, strict=True, delimiter=delimiter)
+        try:
+            for fields in reader:
+                first, done = done, reader.line_num
+                if fields:
+                    raw = lines[first] if done == first + 1 else "".join(lines[first:done])
+                    yield _row(line + first, fields, raw, damaged=damaged)
+        except csv.Error:
+            failed = True
+        tried = reader.line_num - done
+        del lines[:done]
+        line += done
+        if failed and tried == len(lines) and not fetched_all:
+            # The row goes on beyond what was fetched: fetch twice as much and try again.
+            length = sum(map(len, lines))
+            if length <= _LONGEST_ROW:
+                more = text.readlines(max(length, _FETCH))
+                fetched_all = not more
+                fetched += sum(map(len, more))
+                lines += more
                 continue
-            if fields:
-                yield CsvRow(lines.row_start, fields, lines.row_text())
+        if failed:
+            read_again += sum(map(len, islice(lines, 1, tried)))
+            if read_again > _MOST_READ_AGAIN + _TIMES_READ_AGAIN * fetched:
+                what = "quotation marks that do not match"
+                raise UnreadableFile(source_file, line, what, _CLOSE_QUOTES)
+            yield _row(line, [], lines.pop(0), damaged=damaged, quotes_match=False)
+            line += 1
+        if not lines and not fetched_all:
+            lines = text.readlines(_FETCH)
+            fetched_all = not lines
+            fetched += sum(map(len, lines))
 
 
-def _misquoted_row(lines: "_Lines", error: csv.Error) -> CsvRow:
-    if lines.ended or lines.number > lines.row_start:
-        # The quoted field ran on over later lines: nobody can tell where the rows in there begin.
-        raise UnreadableFile(
-            lines.source_file,
-            lines.row_start,
-            "a quoted field does not end properly",
-            _CLOSE_QUOTE,
-        ) from error
-    problem = "the row's quotation marks do not match: inside a quoted field they must be doubled"
-    return CsvRow(lines.row_start, [], lines.row_text(), problem)
+def _row(
+    line: int, fields: list[str], raw: str, *, damaged: bool, quotes_match: bool = True
+) -> CsvRow:
+    raw = raw.removesuffix("\n").removesuffix("\r")
+    if damaged and NUL_OR_UNDECODABLE.search(raw):
+        fields = [_shown(field) for field in fields]
+        return CsvRow(line, fields, _shown(raw), quotes_match, whole=False)
+    return CsvRow(line, fields, raw, quotes_match, whole=True)
 
 
-class _Lines:
-    """The physical lines of a file, which remembers those of the row that is being read."""
-
-    def __init__(self, text: io.TextIOWrapper, source_file: str) -> None:
-        self.source_file = source_file
-        self.number = 0
-        self.row_start = 1
-        self.ended = False
-        self._text = text
-        self._row: list[str] = []
-
-    def begin_row(self) -> None:
-        self.row_start = self.number + 1
-        self._row.clear()
-
-    def row_text(self) -> str:
-        return "".join(self._row).removesuffix("\n").removesuffix("\r")
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._text.readline(_LONGEST)
-        if not line:
-            self.ended = True
-            raise StopIteration
-        self.number += 1
-        if bad := _NOT_TEXT.search(line):
-            what = "a NUL character: not a text file" if bad[0] == "\0" else "not UTF-8 text"
-            raise UnreadableFile(self.source_file, self.number, what, _SAVE_AS_UTF8)
-        if len(line) == _LONGEST:
-            what = f"a line of {_LONGEST:,} characters or more"
-            raise UnreadableFile(self.source_file, self.number, what, _ONE_ROW_A_LINE)
-        self._row.append(line)
-        return line
+def _shown(text: str) -> str:
+    return UNDECODABLE_CHARACTER.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)

@@ -8,6 +8,8 @@ from upath import UPath
 
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 
+ENDINGS = (".csv", ".csv.gz", ".csv.zst")
+
 # What a UPath calls the local disk: a plain path has no protocol.
 _LOCAL = {"", "file", "local"}
 
@@ -31,8 +33,9 @@ class NamesFile:
 def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
     """Finds ``<names>/YYYY-MM-DD.csv`` and every ``<names>/YYYY-MM-DD/*.csv``.
 
-    Hidden files (a leading dot) are passed over, as a shell's ``*.csv`` does. In the folder the
-    ending may be in capitals too, as some exports write it.
+    Each may be packed: ``.csv.gz``, ``.csv.zst``. Hidden files (a leading dot) are passed over, as
+    a shell's ``*.csv`` does. In the folder the ending may be in capitals too, as some exports
+    write it.
 
     What bears the name of such a file and is none (a folder, a link that leads nowhere) is an
     error: taken for a day without a file, it would empty what has been published.
@@ -63,9 +66,10 @@ def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
 
 
 def _single_file(names_folder: UPath, day: str) -> Iterator[NamesFile]:
-    path = names_folder / f"{day}.csv"
-    if _is_file(path, path.name):
-        yield NamesFile(path, path.name)
+    for ending in ENDINGS:
+        path = names_folder / f"{day}{ending}"
+        if _is_file(path, path.name):
+            yield NamesFile(path, path.name)
 
 
 def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
@@ -76,7 +80,7 @@ def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
         return
     for path in folder.iterdir():
         source_file = f"{day}/{path.name}"
-        is_csv = path.name.lower().endswith(".csv") and not path.name.startswith(".")
+        is_csv = path.name.lower().endswith(ENDINGS) and not path.name.startswith(".")
         if is_csv and _is_file(path, source_file):
             yield NamesFile(path, source_file)
 

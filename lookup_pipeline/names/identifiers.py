@@ -4,16 +4,24 @@
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from lookup_pipeline.names.text import clean_identifier, fold_identifier
 
+# What spreadsheets do to whole numbers: "5244.0" where the column had a gap, "'5244" and "005244"
+# where somebody kept it as text. "5.244E+03" has lost digits and is none.
+_WHOLE = r"'?{}(?:\.0+)?"
+
 # 18 digits fit a signed 64-bit integer, which is what databases and Parquet keep ids in.
-_PROFILE_ID = re.compile(r"0*([1-9][0-9]{0,17})")
+_PROFILE_ID = re.compile(_WHOLE.format("0*([1-9][0-9]{0,17})"))
 
 # A number that begins with 0 would lose that digit on its way to the API.
-_NPI_NUMBER = re.compile(r"[1-9][0-9]{9}")
+_NPI_NUMBER = re.compile(_WHOLE.format("([1-9][0-9]{9})"))
+
+# RFC 5321: a path of 256 characters, less its angle brackets.
+_LONGEST_EMAIL = 254
 
 # One address and nothing around it ("Grace <g@example.org>", "mailto:…", "a@x.org;b@x.org").
 _EMAIL = re.compile(
@@ -32,8 +40,19 @@ _LINKEDIN_PROFILE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# What most lists hold, for which nothing needs decoding.
+_PLAIN_PROFILE = re.compile(r"https://www\.linkedin\.com/in/([A-Za-z0-9-]+)/?")
+_SALES_NAVIGATOR = re.compile(
+    r"(?:(?:https?:)?//)?(?:[a-z0-9-]+\.)*linkedin\.com/+sales/.*", re.IGNORECASE
+)
 _PUB_NUMBERS = re.compile(r"(?:/+[0-9a-z]+){3}", re.IGNORECASE)
+# LinkedIn's own keys, which tell people apart by their case; all other handles do not.
+_OPAQUE_HANDLE = re.compile("AC[ow]AA.*")
 _NOT_IN_A_HANDLE = re.compile(r"[\s/?#%\\\ufffd]")
+
+# Rows are checked and asked about batch by batch: what was read for the one need not be read again
+# for the other.
+_remembered = lru_cache(maxsize=65_536)
 
 
 class Identifier(NamedTuple):
@@ -57,20 +76,26 @@ def profile_id(text: str) -> Identifier | None:
 def npi_number(text: str) -> Identifier | None:
     """Reads a US National Provider Identifier: a 10-digit number."""
     match = _NPI_NUMBER.fullmatch(clean_identifier(text))
-    return Identifier(int(match[0]), match[0]) if match else None
+    return Identifier(int(match[1]), match[1]) if match else None
 
 
+@_remembered
 def email(text: str) -> Identifier | None:
     """Reads one e-mail address."""
     address = clean_identifier(text)
-    return Identifier(address, fold_identifier(address)) if _EMAIL.fullmatch(address) else None
+    if len(address) > _LONGEST_EMAIL or not _EMAIL.fullmatch(address):
+        return None
+    return Identifier(address, fold_identifier(address))
 
 
+@_remembered
 def linkedin_profile(text: str) -> Identifier | None:
     """Reads the URL of a person's LinkedIn profile (``/in/…`` or ``/pub/…``) down to its handle.
 
     The handle is sent in its own case, because LinkedIn's opaque handles (``ACoAA…``) need it.
     """
+    if (plain := _PLAIN_PROFILE.fullmatch(text)) is not None:
+        return _profile_at(f"in/{plain[1]}", plain[1])
     match = _LINKEDIN_PROFILE.fullmatch(clean_identifier(text))
     if match is None:
         return None
@@ -80,6 +105,12 @@ def linkedin_profile(text: str) -> Identifier | None:
     if match["kind"].lower() == "pub":
         return _pub_profile(handle, match["rest"])
     return _profile_at(f"in/{quote(handle)}", handle)
+
+
+def is_sales_navigator(text: str) -> bool:
+    """Whether a URL leads into LinkedIn's Sales Navigator, which names nobody outside of it."""
+    # Looked for first, because it is quick and nearly always missing.
+    return "/sales/" in text.lower() and bool(_SALES_NAVIGATOR.fullmatch(clean_identifier(text)))
 
 
 def _pub_profile(handle: str, rest: str) -> Identifier | None:
@@ -94,7 +125,8 @@ def _pub_profile(handle: str, rest: str) -> Identifier | None:
 
 
 def _profile_at(path: str, handle: str) -> Identifier:
-    return Identifier(f"https://www.linkedin.com/{path}", fold_identifier(handle))
+    compared = handle if _OPAQUE_HANDLE.fullmatch(handle) else fold_identifier(handle)
+    return Identifier(f"https://www.linkedin.com/{path}", compared)
 
 
 def _decoded(handle: str) -> str:

@@ -1,31 +1,37 @@
 """What is asked about a row (its query) and which rows mean the same person (their identity).
 
-The rules live here once: ``build_query`` for what is asked, ``rejection_reasons`` for rows about
-which nothing can be asked.
+docs/identity.md has the rules in words, with examples.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from lookup_pipeline.names import identifiers
-from lookup_pipeline.names.text import clean, fold
+from lookup_pipeline.names.employers import compare_employer
+from lookup_pipeline.names.person_names import clean_name, is_name, is_short
+from lookup_pipeline.names.text import fold
+from lookup_pipeline.names.values import said
 
-# An identity is stored for good and paid for once. Rules that make another text of the same row
-# need another version, and a migration of the stored ones.
-_RULES_VERSION = "v1"
+RULES_VERSION = 2
+"""An identity is stored for good and paid for once. Rules that make another text, or another query,
+of any row need another version: then the ledger learns the new identities of the people it knows
+(`enrichment.identities`), and nobody is looked up a second time."""
 
-# Reasons quote the value; a whole paragraph in the wrong column would bury the message.
-_LONGEST_QUOTE = 80
+_VERSION = f"v{RULES_VERSION}"
+_ID = f"{_VERSION}:id:"
+_encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Query:
     """What is asked about one person.
 
     Attributes:
         identity: The text that all spellings of this query have in common, such as
-            ``v1:linkedin:grace-hopper``. It begins with the version of the rules.
+            ``v2:linkedin:grace-hopper``. It begins with the version of the rules.
         parameters: What is sent to the API: exactly one of ``id``, ``linkedin_url``, ``email``,
             ``npi_number``, or ``name`` with ``current_employer`` and, where known, ``title``.
     """
@@ -33,11 +39,9 @@ class Query:
     identity: str
     parameters: dict[str, str | int]
 
-    @property
-    def profile_id(self) -> int | None:
-        """The provider's id, where the query asks by it."""
-        value = self.parameters.get("id")
-        return value if isinstance(value, int) else None
+    def as_json(self) -> str:
+        """The parameters as JSON text."""
+        return _encode(self.parameters).decode()
 
 
 class Requested(NamedTuple):
@@ -55,26 +59,20 @@ class Requested(NamedTuple):
 REQUESTED_COLUMNS = tuple(f"requested_{field}" for field in Requested._fields)
 
 
-class _Rule(NamedTuple):
-    """How one kind of identifier becomes a query, and what is said when it cannot."""
+class Kind(NamedTuple):
+    """One kind of identifier that names a person alone."""
 
     field: str
     kind: str
     read: Callable[[str], identifiers.Identifier | None]
-    complaint: str
 
 
 # The strongest first: the first valid one of a row is asked for.
-_RULES = (
-    _Rule("id", "id", identifiers.profile_id, "is not a positive whole number"),
-    _Rule(
-        "linkedin_url",
-        "linkedin",
-        identifiers.linkedin_profile,
-        "is not the address of a LinkedIn profile (linkedin.com/in/… or linkedin.com/pub/…)",
-    ),
-    _Rule("email", "email", identifiers.email, "is not an e-mail address"),
-    _Rule("npi_number", "npi", identifiers.npi_number, "is not a 10-digit number"),
+IDENTIFIERS = (
+    Kind("id", "id", identifiers.profile_id),
+    Kind("linkedin_url", "linkedin", identifiers.linkedin_profile),
+    Kind("email", "email", identifiers.email),
+    Kind("npi_number", "npi", identifiers.npi_number),
 )
 
 
@@ -91,58 +89,47 @@ def build_query(
 
     That is the profile id, then LinkedIn URL, e-mail, NPI number, then name with employer. An
     invalid identifier is passed over when a weaker one serves. The title is sent along with a
-    name but is no part of the identity.
+    name but is no part of the identity. Values such as "N/A" say nothing.
 
     Returns:
-        The query, or ``None`` when nothing can be asked; ``rejection_reasons`` says why.
+        The query, or ``None`` when nothing can be asked; ``validation`` says why.
     """
     requested = Requested(name, employer, title, linkedin_url, email, npi_number, id)
-    strongest = _strongest_identifier(requested)
-    if strongest is None:
-        return _build_from_name(requested)
-    rule, identifier = strongest
-    identity = f"{_RULES_VERSION}:{rule.kind}:{identifier.compared}"
-    return Query(identity, {rule.field: identifier.sent})
+    return query_of(Requested(*map(said, requested)))
 
 
-def rejection_reasons(requested: Requested) -> list[str]:
-    """Says in plain words why nothing can be asked: every reason, or none when a query serves."""
-    has_name = bool(clean(requested.name or ""))
-    has_employer = bool(clean(requested.employer or ""))
-    if (has_name and has_employer) or _strongest_identifier(requested):
-        return []
-    reasons = [
-        f"{rule.field} '{_shortened(value)}' {rule.complaint}"
-        for rule in _RULES
-        if (value := getattr(requested, rule.field)) and clean(value)
-    ]
-    if has_name:
-        reasons.append("a name without an employer")
-    if has_employer:
-        reasons.append("an employer without a name")
-    return reasons or ["no id, linkedin_url, email, npi_number, nor a name with an employer"]
-
-
-def _strongest_identifier(requested: Requested) -> tuple[_Rule, identifiers.Identifier] | None:
-    for rule in _RULES:
-        value = getattr(requested, rule.field)
-        if value and (identifier := rule.read(value)):
-            return rule, identifier
-    return None
-
-
-def _build_from_name(requested: Requested) -> Query | None:
-    name, employer = clean(requested.name or ""), clean(requested.employer or "")
-    if not name or not employer:
+def query_of(cleaned: Requested) -> Query | None:
+    """Like ``build_query``, of values that ``values.said`` has cleaned."""
+    for field, kind, read in IDENTIFIERS:
+        value = getattr(cleaned, field)
+        if value and (found := read(value)):
+            return Query(f"{_VERSION}:{kind}:{found.compared}", {field: found.sent})
+    name, employer = cleaned.name, cleaned.employer
+    if not (name and employer and is_name(name) and is_short(employer)):
         return None
+    return _by_name(name, employer, cleaned.title)
+
+
+def _by_name(name: str, employer: str, title: str | None) -> Query:
+    name = clean_name(name)
     # White space is collapsed to single blanks, so a tab separates without ambiguity.
-    identity = f"{_RULES_VERSION}:name:{fold(name)}\t{fold(employer)}"
+    compared = f"{compare_name(name)}\t{compare_employer(employer)}"
     parameters: dict[str, str | int] = {"name": name, "current_employer": employer}
-    if title := clean(requested.title or ""):
+    if title and is_short(title):
         parameters["title"] = title
-    return Query(identity, parameters)
+    return Query(f"{_VERSION}:name:{compared}", parameters)
 
 
-def _shortened(value: str) -> str:
-    value = clean(value)
-    return value if len(value) <= _LONGEST_QUOTE else f"{value[:_LONGEST_QUOTE]}…"
+def is_current(identity: str) -> bool:
+    """Whether an identity was made by today's rules."""
+    return identity.startswith(f"{_VERSION}:")
+
+
+def profile_id_of(identity: str) -> int | None:
+    """The provider's id, where that is what is asked by; of an identity of today's rules."""
+    return int(identity.removeprefix(_ID)) if identity.startswith(_ID) else None
+
+
+def compare_name(cleaned: str) -> str:
+    """Returns the form in which two cleaned names compare equal: folded, without full stops."""
+    return fold(cleaned.replace(".", " "))

@@ -1,16 +1,26 @@
 """CSV files → data frames of usable and of rejected rows, in batches that bound the memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 
 import pandas as pd
 
+from lookup_pipeline.names.content import open_content
 from lookup_pipeline.names.csv_rows import CsvRow, read_rows
+from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.files import NamesFile
-from lookup_pipeline.names.header import Header, no_header, read_header
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested, rejection_reasons
+from lookup_pipeline.names.header import Header
+from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested
+from lookup_pipeline.names.layout import detect_layout
+from lookup_pipeline.names.report import FileReport
+from lookup_pipeline.names.text_file import TextFile
+from lookup_pipeline.names.validation import check_rows, checkable, queries, usable_rows
+
+# A batch holds its rows several times over, so it also ends after so many characters: rows may have
+# fields of megabytes.
+_BATCH_CHARACTERS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -21,26 +31,34 @@ class NamesBatch:
 
     Attributes:
         usable: ``source_file``, ``source_row`` (int), the seven ``requested_*`` columns (the
-            texts of the file, stripped) and ``source_columns`` (a dict: the untouched values of
+            texts of the file, stripped), ``identity``, ``query`` (JSON text of what is asked) and
+            ``source_columns`` (a dict: the untouched values of
             the further columns by their headers).
         rejected: ``source_file``, ``source_row`` (int), ``reasons`` (a list of texts) and
             ``raw_row`` (the row's exact text without its line ending).
+        report: How their file is read; its counts include this batch.
     """
 
     usable: pd.DataFrame
     rejected: pd.DataFrame
+    report: FileReport
 
 
-def read_names(files: Sequence[NamesFile], batch_rows: int = 20_000) -> Iterator[NamesBatch]:
+def read_names(
+    files: Sequence[NamesFile],
+    batch_rows: int = 20_000,
+    reports: list[FileReport] | None = None,
+) -> Iterator[NamesBatch]:
     """Reads CSV files row by row and sorts the rows into usable and rejected ones.
 
-    A row is usable when a query can be built from it (``identity.build_query``) and it has no
-    more fields than the header; missing fields at its end are blank. Whoever needs all or nothing
-    must not keep the first batches before the last one has come: an error can come late.
+    A row is usable when a query can be built from it (``identity.build_query``) and the row itself
+    is in order (``rules.ROW_RULES``); missing fields at its end are blank. Whoever needs all or
+    nothing must not keep the first batches before the last one has come: an error can come late.
 
     Args:
         files: What to read, in this order.
         batch_rows: The most rows in a batch, which is what the memory depends on.
+        reports: Takes a report for each file, as it is begun.
 
     Yields:
         Batches, in the order of the files and their rows; none for a file of a header row only.
@@ -53,62 +71,123 @@ def read_names(files: Sequence[NamesFile], batch_rows: int = 20_000) -> Iterator
     if batch_rows < 1:
         raise ValueError(f"batch_rows is {batch_rows}: batches of no rows would lose all of them")
     for file in files:
-        with closing(read_rows(file)) as rows:
-            header = _read_header(file, rows)
-            while chunk := list(islice(rows, batch_rows)):
-                yield _batch(file, header, chunk)
+        with open_content(file) as content:
+            encoding = detect_encoding(content)
+            text = TextFile(content, encoding)
+            layout = detect_layout(text)
+            report = FileReport(file.source_file, content.compression, encoding, layout)
+            if reports is not None:
+                reports.append(report)
+            with closing(_rows(text, report)) as rows:
+                while (batch := _next_batch(rows, batch_rows, report)) is not None:
+                    yield batch
 
 
-def _read_header(file: NamesFile, rows: Iterator[CsvRow]) -> Header:
-    row = next(rows, None)
-    if row is None:
-        raise no_header(file.source_file, 1, "no header row: the file is empty")
-    if row.problem:
-        raise no_header(file.source_file, row.line, f"no header row: {row.problem}")
-    return read_header(file.source_file, row.line, row.fields)
+def _rows(text: TextFile, report: FileReport) -> Generator[CsvRow, None, None]:
+    """The rows below the header row."""
+    layout = report.layout
+    with text.open(layout.first_line) as lines:
+        rows = read_rows(
+            lines,
+            report.source_file,
+            layout.delimiter,
+            line=layout.first_line,
+            damaged=report.encoding.damaged,
+        )
+        for row in rows:
+            if row.line == layout.header_line:
+                break
+        yield from rows
 
 
-def _batch(file: NamesFile, header: Header, rows: list[CsvRow]) -> NamesBatch:
+def _chunk(rows: Iterator[CsvRow], batch_rows: int) -> list[CsvRow]:
+    chunk, characters = [], 0
+    for row in rows:
+        chunk.append(row)
+        characters += len(row.raw)
+        if len(chunk) == batch_rows or characters > _BATCH_CHARACTERS:
+            break
+    return chunk
+
+
+def _next_batch(rows: Iterator[CsvRow], batch_rows: int, report: FileReport) -> NamesBatch | None:
+    chunk = _chunk(rows, batch_rows)
+    return _batch(chunk, report) if chunk else None
+
+
+def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
+    header = report.layout.header
     values = [_as_wide_as(header, row.fields) for row in rows]
     requested = header.requested(values)
-    columns: dict[str, Sequence[object]] = {
-        "source_file": [file.source_file] * len(rows),
-        "source_row": [row.line for row in rows],
-        **dict(zip(REQUESTED_COLUMNS, zip(*requested, strict=True), strict=True)),
-        "source_columns": [
-            header.source_columns(row_values, row_requested.name)
-            for row_values, row_requested in zip(values, requested, strict=True)
-        ],
-        "reasons": [
-            _reasons(row, row_requested, header.width)
-            for row, row_requested in zip(rows, requested, strict=True)
-        ],
-        "raw_row": [row.raw for row in rows],
-    }
-    # dtype=object: pandas' own string type would turn None into NaN.
-    frame = pd.DataFrame(columns, dtype=object).astype({"source_row": "int64"})
-    usable = ~frame["reasons"].astype(bool)
+    if report.usable + report.rejected == 0:
+        report.counting_ids = _count_up([row.id for row in requested])
+    columns = dict(zip(Requested._fields, zip(*requested, strict=True), strict=True))
+    frame = checkable(columns).assign(
+        stray_quotes=[not row.quotes_match for row in rows],
+        damage=[not row.whole for row in rows],
+        surplus_fields=[_surplus(header, row.fields) for row in rows],
+    )
+    asked = queries(frame)
+    usable = usable_rows(frame, asked)
+    reasons = {} if usable.all() else check_rows(frame[~usable]).reasons
+    kept = usable.index[usable].tolist()
+    served = [query for query, serves in zip(asked, usable, strict=True) if query and serves]
+    report.usable += len(kept)
+    report.rejected += len(reasons)
+    report.damaged += sum(not row.whole for row in rows)
     return NamesBatch(
-        usable=frame.loc[usable].drop(columns=["reasons", "raw_row"]).reset_index(drop=True),
-        rejected=frame.loc[
-            ~usable, ["source_file", "source_row", "reasons", "raw_row"]
-        ].reset_index(drop=True),
+        usable=_frame(
+            {
+                "source_file": [report.source_file] * len(kept),
+                "source_row": [rows[place].line for place in kept],
+                **{
+                    name: [column[place] for place in kept]
+                    for name, column in zip(REQUESTED_COLUMNS, columns.values(), strict=True)
+                },
+                "identity": [query.identity for query in served],
+                "query": [query.as_json() for query in served],
+                "source_columns": [
+                    header.source_columns(values[place], requested[place]) for place in kept
+                ],
+            }
+        ),
+        rejected=_frame(
+            {
+                "source_file": [report.source_file] * len(reasons),
+                "source_row": [rows[place].line for place in reasons],
+                "reasons": list(reasons.values()),
+                "raw_row": [rows[place].raw for place in reasons],
+            }
+        ),
+        report=report,
     )
 
 
+def _frame(columns: dict[str, Sequence[object]]) -> pd.DataFrame:
+    return pd.DataFrame(columns, dtype=object).astype({"source_row": "int64"})
+
+
 def _as_wide_as(header: Header, fields: list[str]) -> list[str]:
-    """Fills a short row with blanks; cuts a long one, which is rejected anyway."""
+    """Fills a short row with blanks; cuts a long one, which lacks nothing or is rejected anyway."""
     missing = header.width - len(fields)
     if missing == 0:
         return fields
     return fields + [""] * missing if missing > 0 else fields[: header.width]
 
 
-def _reasons(row: CsvRow, requested: Requested, width: int) -> list[str]:
-    """Every reason for which a row is not usable; none when it is."""
-    if row.problem:
-        return [row.problem]
-    reasons = rejection_reasons(requested)
-    if len(row.fields) > width:
-        reasons.insert(0, f"the row has {len(row.fields)} fields, the header row {width}")
-    return reasons
+def _surplus(header: Header, fields: list[str]) -> int:
+    """By how many fields a row is longer than the header, blank ones at its end aside."""
+    length = len(fields)
+    if length <= header.width:
+        return 0
+    while length > header.width and not fields[length - 1].strip():
+        length -= 1
+    return length - header.width
+
+
+def _count_up(ids: Sequence[str | None]) -> bool:
+    """Whether ids are the numbers of the rows, and enough of them to be sure."""
+    filled = [value for value in ids if value is not None]
+    return len(filled) > 2 and all(
+        value == str(number) for value, number in zip(filled, count(1), strict=False)
+    )

@@ -5,8 +5,12 @@ import unicodedata
 
 # Marks that cannot be seen and that copying from web pages leaves behind: soft hyphen, zero-width
 # space, directional marks, word joiner, byte order mark. The zero-width joiners stay: Persian and
-# Indic scripts spell with them.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+# Indic scripts spell with them. Control characters that are no white space go with them.
+_CONTROL = "\\x00-\\x08\\x0e-\\x1b\\x7f"
+_INVISIBLE = re.compile(
+    f"[{_CONTROL}\x80-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+_ASCII_CONTROL = re.compile(f"[{_CONTROL}]")
 
 # Written as escapes because they look alike: quotation marks, primes, the acute accent and the
 # modifier letters that stand for an apostrophe; angle and double quotation marks; hyphens, dashes
@@ -23,6 +27,11 @@ def clean(text: str) -> str:
     """Returns the text as it is sent: NFC, white space collapsed, invisible marks removed."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    elif not text.isprintable():
+        text = _ASCII_CONTROL.sub("", text)
+    elif "  " not in text and text.strip() == text:
+        # Nearly all values: what is printable in ASCII has no other white space.
+        return text
     return _collapse(text)
 
 

@@ -27,6 +27,12 @@ def main() -> int:
         default=default.limiter_seconds,
         help="how long the limiter is at work",
     )
+    parser.add_argument(
+        "--seconds-fuzz",
+        type=float,
+        default=default.fuzz_seconds,
+        help="how long CSV files are made and damaged",
+    )
     parser.add_argument("--seed", type=int, help="of all random choices; printed")
     parser.add_argument(
         "--only", type=lambda text: text.split(","), help=f"some of: {','.join(SCENARIOS)}"
@@ -38,7 +44,12 @@ def main() -> int:
     # Nothing stands between the processes and their own simulated API.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
     seed = random.randrange(10_000) if given.seed is None else given.seed
-    options = Options(rounds=given.rounds, limiter_seconds=given.seconds_limiter, seed=seed)
+    options = Options(
+        rounds=given.rounds,
+        limiter_seconds=given.seconds_limiter,
+        fuzz_seconds=given.seconds_fuzz,
+        seed=seed,
+    )
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(f"seed {seed}")
     results = []

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 from lookup_pipeline_tests.campaign.clock_jumps import clock_jumps
+from lookup_pipeline_tests.campaign.csv_fuzz.scenario import csv_fuzz
 from lookup_pipeline_tests.campaign.faults import faults, processed_500s
 from lookup_pipeline_tests.campaign.full_disk import full_disk_files, full_disk_ledger
 from lookup_pipeline_tests.campaign.kills import kills
@@ -21,6 +22,7 @@ SCENARIOS: Mapping[str, Callable[[Options], Result]] = {
     "locked-ledger": locked_ledger,
     "clock-jumps": clock_jumps,
     "limiter": limiter,
+    "csv-fuzz": csv_fuzz,
 }
 
 

@@ -13,6 +13,8 @@ SHORT = Options(
     rounds=6,
     limiter_seconds=15,
     lock_seconds=5,
+    fuzz_seconds=3,
+    fuzz_bytes=4_000,
     seed=1,
     # On a busy machine a request that left in time may arrive late, beside the next ones; and in so
     # short a time a stall weighs heavily.
@@ -62,6 +64,10 @@ def test_a_clock_that_jumps_an_hour_either_way_disturbs_nothing() -> None:
 
 def test_three_processes_together_keep_the_providers_limit_and_use_it() -> None:
     run("limiter")
+
+
+def test_no_csv_file_whatever_its_bytes_crashes_or_hangs_a_reader_or_loses_a_row() -> None:
+    run("csv-fuzz")
 
 
 @pytest.mark.parametrize("scenario", ["full-disk-files", "full-disk-ledger"])

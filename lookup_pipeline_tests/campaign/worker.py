@@ -20,14 +20,13 @@ from typing import cast
 import msgspec
 from upath import UPath
 
-from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
-from lookup_pipeline.datasets.storage import StorageError, replace_together
+from lookup_pipeline.datasets.storage import StorageError
+from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.enrichment.publish import NotReadyError, publish
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import LedgerError
 from lookup_pipeline.names.files import find_files
-from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.campaign.clock import FileClock
 from lookup_pipeline_tests.enrichment.pipeline import Pipeline, opened_pipeline
@@ -62,16 +61,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 def register_day(pipeline: Pipeline, day: str) -> None:
     """Materialize `names`, `rejected_names` and `lookups`, as the assets do."""
     files = find_files(UPath(str(pipeline.root / "names")), date.fromisoformat(day))
-    with (
-        pipeline.output.writer(NAMES, day) as usable,
-        pipeline.output.writer(REJECTED_NAMES, day) as rejected,
-    ):
-        for batch in read_names(files):
-            usable.write(batch.usable.to_dict("records"))  # type: ignore[arg-type]
-            rejected.write(batch.rejected.to_dict("records"))  # type: ignore[arg-type]
-        for writer in (usable, rejected):
-            writer.finish()
-        replace_together((usable, rejected))
+    write_names(files, pipeline.output, day)
     register(pipeline.ledger, pipeline.output, day)
 
 

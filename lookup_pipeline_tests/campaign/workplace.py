@@ -41,6 +41,8 @@ class Options:
         rounds: rounds of killing; the other scenarios take a share of them.
         limiter_seconds: how long the limiter is at work.
         lock_seconds: how long the ledger is locked.
+        fuzz_seconds: how long CSV files are made and damaged.
+        fuzz_bytes: how big the files are that are meant to take long.
         seed: of all random choices. The moments at which processes run are not among them.
         enforced: requests a second that the provider allows while 10 are sent.
         least_share: of those 10 that must be used.
@@ -49,6 +51,8 @@ class Options:
     rounds: int = 100
     limiter_seconds: float = 600
     lock_seconds: float = 20
+    fuzz_seconds: float = 600
+    fuzz_bytes: int = 2_000_000
     seed: int = 0
     enforced: int = 10
     least_share: float = 0.97

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pandas as pd
@@ -148,13 +149,51 @@ def test_an_unreadable_file_names_file_line_and_cure_and_changes_nothing(project
     project.write(CSV)
     project.run()
     before = pd.read_parquet(project.folder / "output" / "names")
-    project.write(CSV + 'Emmy "open,"never closed\n')
-    project.write('name,company\n"never closed,X\n')
+    project.write("\ncolour,size\nred,1\n")
     result = project.run()
     error = error_of(result, "names_and_rejected_names")
     assert f"{DATE}.csv, line 2" in error
     assert "To mend it" in error
     pd.testing.assert_frame_equal(before, pd.read_parquet(project.folder / "output" / "names"))
+
+
+def test_what_was_detected_and_what_is_doubtful_is_in_the_metadata(project: Project) -> None:
+    project.write("")
+    file = project.folder / "names" / f"{DATE}.csv"
+    file.write_bytes("Full Name;Company;Phone\nKurt Gödel;IAS;1\nNobody;;2\n".encode("cp1252"))
+    said: dict[str, Any] = metadata(project.run(), "names")
+    (detected,) = said["detected"].records
+    assert detected.data == {
+        "file": f"{DATE}.csv",
+        "compression": "none",
+        "encoding": "Windows-1252",
+        "encoding_confidence": 0.5,
+        "delimiter": "semicolon",
+        "delimiter_confidence": 1.0,
+        "title_lines": 0,
+        "header_line": 1,
+        "rows_usable": 1,
+        "rows_rejected": 1,
+    }
+    assert [(each.data["column"], each.data["read_as"]) for each in said["columns"].records] == [
+        ("Full Name", "name"),
+        ("Company", "employer"),
+        ("Phone", "carried through"),
+    ]
+    assert "which is a guess" in str(said["warning"])
+
+
+def test_rows_that_turn_out_to_be_one_person_are_shown_as_one(project: Project) -> None:
+    project.write("name,company,email\nAda,Acme,\n,,ada@example.org\nEve,Acme,\n")
+    project.run()
+    with project.ledger.write() as connection:
+        for lookup_id, profile_id in ((1, 7), (2, 7), (3, 8)):
+            answer = Answer(lookup_id, State.COMPLETE, profile_id=profile_id, payload=b"{}")
+            record(connection, [answer], datetime.now(UTC))
+    said: dict[str, Any] = metadata(project.run("publish_job"), "profiles")
+    assert (said["people"], said["people_asked_for_twice"]) == (2, 1)
+    (same,) = said["same_person"].records
+    assert same.data == {"profile_id": 7, "rows": f"{DATE}.csv:2, {DATE}.csv:3"}
 
 
 def test_a_names_folder_that_is_not_mounted_empties_nothing(project: Project) -> None:

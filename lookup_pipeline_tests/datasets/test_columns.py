@@ -57,7 +57,14 @@ def test_the_datasets_are_those_of_the_contract() -> None:
 
 
 def test_the_columns_that_the_contract_names_are_there() -> None:
-    assert names_of(NAMES) == ["source_file", "source_row", *REQUESTED, "source_columns"]
+    assert names_of(NAMES) == [
+        "source_file",
+        "source_row",
+        *REQUESTED,
+        "identity",
+        "query",
+        "source_columns",
+    ]
     assert names_of(REJECTED_NAMES) == ["source_file", "source_row", "reasons", "raw_row"]
     assert names_of(LOOKUPS) == [*IDENTIFYING, "reused"]
     assert names_of(FAILED_LOOKUPS) == [

@@ -19,7 +19,6 @@ from upath import UPath
 
 from lookup_pipeline.datasets.columns import (
     FAILED_LOOKUPS,
-    NAMES,
     PENDING_LOOKUPS,
     PROFILES,
     Dataset,
@@ -27,6 +26,7 @@ from lookup_pipeline.datasets.columns import (
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.account import Plan
 from lookup_pipeline.enrichment.budget import SubmissionPolicy
+from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.enrichment.poll import PollReport, poll
 from lookup_pipeline.enrichment.publish import PUBLISHED, Publication, publish
 from lookup_pipeline.enrichment.register import register
@@ -38,7 +38,6 @@ from lookup_pipeline.ledger.publications import LedgerRow, rows_of
 from lookup_pipeline.ledger.registration import Registered
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline.names.files import find_files
-from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.rocketreach import RocketReachClient
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.rocketreach.raw_server import Request, http
@@ -91,11 +90,7 @@ class Pipeline:
     def read_names(self, day: str = DAY) -> None:
         """What the `names` asset does with a date's files."""
         files = find_files(UPath(str(self.root / "names")), date.fromisoformat(day))
-        with self.output.writer(NAMES, day) as writer:
-            for batch in read_names(files):
-                writer.write(batch.usable.to_dict("records"))  # type: ignore[arg-type]
-            writer.finish()
-            writer.replace()
+        write_names(files, self.output, day)
 
     def register(self, people: Sequence[Person], day: str = DAY) -> Registered:
         self.write_csv(people, day)

@@ -68,16 +68,6 @@ def test_rows_are_fetched_in_bounded_batches(ledger: Ledger) -> None:
         assert [len(batch) for batch in rows_of(connection, DATE)] == [FETCH, 5]
 
 
-def test_rows_without_payloads_carry_none(ledger: Ledger) -> None:
-    register(ledger, rows_for(["ann"]))
-    claim_all(ledger)
-    answer(ledger, complete(lookup_of(ledger, "ann"), b'{"a":1}'))
-    with ledger.read() as connection:
-        (batch,) = rows_of(connection, DATE, with_payloads=False)
-    assert [each.payload for each in batch] == [None]
-    assert [each.state for each in batch] == [State.COMPLETE]
-
-
 def test_version_and_rows_read_in_one_transaction_are_one_snapshot(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann", "ben"]))
     with ledger.read() as connection:

@@ -7,7 +7,10 @@ import pandas as pd
 from upath import UPath
 
 from lookup_pipeline.names.files import NamesFile
+from lookup_pipeline.names.identity import Requested
 from lookup_pipeline.names.reader import read_names
+from lookup_pipeline.names.report import FileReport
+from lookup_pipeline.names.validation import check_rows, checkable
 
 Records = list[dict[str, Any]]
 
@@ -27,6 +30,22 @@ def read(folder: Path, content: str | bytes, batch_rows: int = 20_000) -> tuple[
         _records([batch.usable for batch in batches]),
         _records([batch.rejected for batch in batches]),
     )
+
+
+def report(folder: Path, content: str | bytes) -> FileReport:
+    """How a file with this content is read."""
+    reports: list[FileReport] = []
+    for _batch in read_names([names_file(folder, content)], reports=reports):
+        pass
+    (one,) = reports
+    return one
+
+
+def reasons_of(**requested: str | None) -> list[str]:
+    """Every reason why a row that says this cannot be used."""
+    row = Requested(**requested)._asdict()
+    frame = checkable({field: [value] for field, value in row.items()})
+    return check_rows(frame).reasons.get(0, [])
 
 
 def _records(frames: list[pd.DataFrame]) -> Records:

@@ -45,6 +45,18 @@ def test_an_ending_in_capitals_is_an_ending(tmp_path: Path) -> None:
     assert source_files(folder) == ["2026-01-06/EXPORT.CSV"]
 
 
+def test_packed_files_belong_to_a_date_as_others_do(tmp_path: Path) -> None:
+    folder = UPath(str(tmp_path))
+    put(folder, "2026-01-06.csv.gz", "2026-01-06.csv.zst", "2026-01-06/a.csv.GZ")
+    put(folder, "2026-01-06/b.csv.zst", "2026-01-06/c.gz", "2026-01-06/.d.csv.gz")
+    assert source_files(folder) == [
+        "2026-01-06.csv.gz",
+        "2026-01-06.csv.zst",
+        "2026-01-06/a.csv.GZ",
+        "2026-01-06/b.csv.zst",
+    ]
+
+
 def test_a_folder_without_a_file_of_the_date_has_none(tmp_path: Path) -> None:
     assert source_files(UPath(str(tmp_path))) == []
 
@@ -100,7 +112,7 @@ NO_FILES = {
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-@pytest.mark.parametrize("name", ["2026-01-06.csv", "2026-01-06/export.CSV"])
+@pytest.mark.parametrize("name", ["2026-01-06.csv", "2026-01-06.csv.gz", "2026-01-06/export.CSV"])
 @pytest.mark.parametrize(("make", "problem"), NO_FILES.items())
 def test_what_bears_a_files_name_and_is_none_is_an_error_and_not_a_day_without_a_file(
     tmp_path: Path, make: Callable[[Path], None], problem: str, name: str, scheme: str

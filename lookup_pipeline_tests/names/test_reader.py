@@ -15,7 +15,7 @@ from upath import UPath
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.reader import read_names
-from lookup_pipeline_tests.names.helpers import Records, names_file, read
+from lookup_pipeline_tests.names.helpers import Records, names_file, read, report
 
 HEADER = "name,current_employer,email,note\n"
 
@@ -34,6 +34,8 @@ def test_a_usable_row_has_exactly_the_promised_columns(tmp_path: Path) -> None:
             "requested_email": None,
             "requested_npi_number": None,
             "requested_id": None,
+            "identity": "v2:name:emmy noether\tbryn mawr college",
+            "query": '{"name":"Emmy Noether","current_employer":"Bryn Mawr College"}',
             "source_columns": {"note": " see file "},
         }
     ]
@@ -158,12 +160,23 @@ def test_missing_fields_at_the_end_are_blank(tmp_path: Path) -> None:
 
 
 def test_too_many_fields_reject_a_row_beside_its_other_reasons(tmp_path: Path) -> None:
-    _, rejected = read(tmp_path, HEADER + "Ada,Acme,,,\nAda,,,,,\n")
-    too_many = "the row has {} fields, the header row 4"
+    _, rejected = read(tmp_path, HEADER + "Ada,Acme,,,x\nAda,,foo,,,x\n")
+    too_many = "the row has more fields than the header row, by {}"
     assert [row["reasons"] for row in rejected] == [
-        [too_many.format(5)],
-        [too_many.format(6), "a name without an employer"],
+        [too_many.format(1)],
+        [
+            too_many.format(2),
+            "email 'foo' is not an e-mail address",
+            "a name without an employer",
+        ],
     ]
+    assert [row["raw_row"] for row in rejected] == ["Ada,Acme,,,x", "Ada,,foo,,,x"]
+
+
+def test_blank_fields_beyond_the_header_row_say_nothing(tmp_path: Path) -> None:
+    usable, rejected = read(tmp_path, HEADER + "Ada,Acme,,n,,, ,\nBob,Acme,,n,,\n")
+    assert rejected == []
+    assert [row["source_columns"] for row in usable] == [{"note": "n"}] * 2
 
 
 def test_a_stray_quotation_mark_rejects_its_row_and_no_other(tmp_path: Path) -> None:
@@ -190,14 +203,9 @@ def test_a_long_field_is_read(tmp_path: Path) -> None:
         (b"\n,,\n", 2, "no column of the header row is known"),
         (b'na"me\n', 1, "no column of the header row is known"),
         (b'"name"x,company\n', 1, "quotation marks do not match"),
-        (b"name,company\nAda,Acme\nJos\xe9,Acme\n", 3, "not UTF-8"),
-        ("name,company\n".encode("utf-16"), 1, "not UTF-8"),
-        (b"name,company\nAda,\0\n", 2, "NUL"),
-        (b'name,company\n\n"Ada,Acme\nBob,Acme\n', 3, "does not end"),
-        (b'name,company\n"Ada,Acme', 2, "does not end"),
-        (b'name,company\n"Ada,Acme\n"Bob",Acme\n', 2, "does not end"),
-        (b'name,company\n"' + b"x\n" * 600_000 + b'",Acme\n', 2, "does not end"),
-        (b"name,company\n" + b"x" * 1_000_001, 2, "1,000,000 characters"),
+        ("name,company\n湯川,京大\n".encode("shift_jis"), 2, "not UTF-8"),
+        (b"\0", 1, "not UTF-8"),
+        (b"PK\x03\x04rest of a workbook", 1, "a workbook"),
     ],
 )
 def test_a_file_that_is_no_csv_is_an_error_that_names_file_line_and_cure(
@@ -210,6 +218,67 @@ def test_a_file_that_is_no_csv_is_an_error_that_names_file_line_and_cure(
     assert problem in error.problem
     for part in (error.file, f"line {line}", error.problem, error.cure):
         assert part in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "rejected_lines", "kept"),
+    [
+        (b"name,company\nAda,Acme\n\0Eve,Acme\nBob,Acme\n", [3], ["Ada", "Bob"]),
+        (b"name,company\nAda,\0\n", [2], []),
+        (b'name,company\n\n"Ada,Acme\nBob,Acme\n', [3], ["Bob"]),
+        (b'name,company\n"Ada,Acme', [2], []),
+        (b'name,company\n"Ada,Acme\n"Bob",Acme\n', [2], ["Bob"]),
+        (b'name,company\n"Ada,Acme\nBob,Acme\n"Eve,Acme\nJoe,Acme', [2, 4], ["Bob", "Joe"]),
+    ],
+)
+def test_what_is_wrong_with_a_row_costs_that_row_and_never_the_file(
+    tmp_path: Path, content: bytes, rejected_lines: list[int], kept: list[str]
+) -> None:
+    usable, rejected = read(tmp_path, content)
+    assert [row["requested_name"] for row in usable] == kept
+    assert [row["source_row"] for row in rejected] == rejected_lines
+    lines = content.decode().splitlines()
+    assert [row["raw_row"] for row in rejected] == [lines[line - 1] for line in rejected_lines]
+
+
+def test_a_row_of_600_000_lines_is_a_row(tmp_path: Path) -> None:
+    content = 'name,company,note\nAda,Acme,"' + "x\n" * 600_000 + '"\nBob,Acme,\n'
+    usable, rejected = read(tmp_path, content)
+    assert rejected == []
+    assert [row["source_row"] for row in usable] == [2, 600_003]
+    assert len(usable[0]["source_columns"]["note"]) == 1_200_000
+
+
+def test_a_line_that_no_export_writes_is_a_file_that_is_no_csv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 64 MB, in earnest; both, because a line is measured by what is read at once.
+    monkeypatch.setattr("lookup_pipeline.names.encoding._LONGEST_LINE", 1_000)
+    monkeypatch.setattr("lookup_pipeline.names.encoding._CHUNK", 100)
+    with pytest.raises(UnreadableFile, match="line 2: a line of ") as caught:
+        read(tmp_path, b"name,company\n" + b"x" * 1_200)
+    assert "on a line of its own" in caught.value.cure
+
+
+def test_values_that_say_nothing_are_not_asked_about_and_stay_in_what_was_requested(
+    tmp_path: Path,
+) -> None:
+    usable, rejected = read(tmp_path, HEADER + "Ada,Acme,N/A,\nN/A,-,bob@example.com,\n-,n/a,,\n")
+    assert [(row["requested_name"], row["requested_email"]) for row in usable] == [
+        ("Ada", "N/A"),
+        ("N/A", "bob@example.com"),
+    ]
+    assert [row["identity"] for row in usable] == ["v2:name:ada\tacme", "v2:email:bob@example.com"]
+    assert rejected[0]["reasons"] == [
+        "no id, linkedin_url, email, npi_number, nor a name with an employer"
+    ]
+
+
+def test_what_stood_in_the_file_is_kept_beside_what_is_sent(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, 'name,company\n"Dr. LOVELACE, ADA, PhD","ACME,  Inc."\n')
+    assert usable[0]["requested_name"] == "Dr. LOVELACE, ADA, PhD"
+    assert usable[0]["requested_employer"] == "ACME,  Inc."
+    assert usable[0]["query"] == '{"name":"Ada Lovelace","current_employer":"ACME, Inc."}'
 
 
 def test_a_header_row_alone_is_a_file_without_rows(tmp_path: Path) -> None:
@@ -226,6 +295,14 @@ def test_batches_are_bounded_and_keep_the_order(tmp_path: Path) -> None:
     batches = list(read_names([names_file(tmp_path, content)], batch_rows=10))
     assert [len(batch.usable) for batch in batches] == [10, 10, 5]
     assert pd.concat([batch.usable for batch in batches])["source_row"].tolist() == [*range(2, 27)]
+
+
+def test_ids_that_count_the_rows_are_told(tmp_path: Path) -> None:
+    counting = "id,email\n" + "".join(f"{n},p{n}@example.com\n" for n in range(1, 5))
+    told = report(tmp_path, counting).warnings()
+    assert len(told) == 1
+    assert "the id column counts 1, 2, 3" in told[0]
+    assert report(tmp_path, counting.replace("\n3,", "\n7,")).warnings() == []
 
 
 def test_batches_of_no_rows_are_refused(tmp_path: Path) -> None:
@@ -258,6 +335,39 @@ def test_every_row_that_was_written_is_usable_or_rejected_at_its_line(
     by_start = dict(zip(starts, texts, strict=True))
     assert all(row["raw_row"] == by_start[row["source_row"]] for row in rejected)
     assert all(row["reasons"] for row in rejected)
+
+
+PEOPLE = [
+    ["Ada Lovelace", "Acme, Inc.", "", ""],
+    ["LOVELACE, ADA", "acme", "", ""],
+    ["", "", "Bob@example.com", ""],
+    ["Bob", "", "bob@example.COM", "x"],
+    ["Dr. Eve Doe", "Other", "foo", "5244.0"],
+    ["Jo", "", "foo", "x"],
+]
+COLUMNS = ["name", "company", "email", "id"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.permutations(PEOPLE), st.permutations(range(4)))
+def test_the_order_of_rows_and_columns_makes_no_other_people(
+    rows: list[list[str]], order: list[int]
+) -> None:
+    out = io.StringIO()
+    csv.writer(out).writerows([[row[column] for column in order] for row in [COLUMNS, *rows]])
+    usable, rejected = _read_text(out.getvalue(), 20_000)
+    assert sorted(row["identity"] for row in usable) == [
+        "v2:email:bob@example.com",
+        "v2:email:bob@example.com",
+        "v2:id:5244",
+        "v2:name:ada lovelace\tacme",
+        "v2:name:ada lovelace\tacme",
+    ]
+    assert rejected[0]["reasons"] == [
+        "email 'foo' is not an e-mail address",
+        "id 'x' is not a positive whole number",
+        "a name without an employer",
+    ]
 
 
 @settings(deadline=None, max_examples=60)

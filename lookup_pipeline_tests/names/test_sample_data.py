@@ -55,8 +55,8 @@ def test_people_stand_in_several_files_under_different_spellings(usable: pd.Data
     assert len(files_by_identity) == 148
     assert (files_by_identity > 1).sum() == 13
     spellings = usable.groupby("identity")["requested_name"].nunique()
-    assert spellings["v1:name:kurt gödel\tinstitute for advanced study"] == 2
-    assert spellings["v1:linkedin:grace-hopper-1906-sample"] == 2
+    assert spellings["v2:name:kurt gödel\tinstitute for advanced study"] == 2
+    assert spellings["v2:linkedin:grace-hopper-1906-sample"] == 2
 
 
 def test_every_kind_of_rejection_is_there() -> None:
@@ -73,7 +73,7 @@ def test_every_kind_of_rejection_is_there() -> None:
         "is not a positive whole number",
         "is not a 10-digit number",
         "is not the address of a LinkedIn profile",
-        "fields, the header row",
+        "more fields than the header row",
         "no id, linkedin_url",
     ):
         assert any(words in reason for reason in reasons), words

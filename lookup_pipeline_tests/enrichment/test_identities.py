@@ -1,0 +1,187 @@
+"""Rules by which rows mean the same person change; nobody is looked up a second time for it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from lookup_pipeline.enrichment import identities
+from lookup_pipeline.enrichment.identities import learn_identities
+from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger import identities as ledger_identities
+from lookup_pipeline.ledger.identities import known_lookups, knows_rules
+from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
+from lookup_pipeline.ledger.tables import aliases, identity_rules
+from lookup_pipeline.names.identity import RULES_VERSION, build_query
+from lookup_pipeline_tests.ledger.helpers import (
+    DATE,
+    NEXT_DATE,
+    T0,
+    answer,
+    claim_all,
+    complete,
+    fresh_ledger,
+    published_rows,
+)
+
+FILE = "a.csv"
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with fresh_ledger() as opened:
+        yield opened
+
+
+def old_row(line: int, old: str, **requested: str) -> RequestedRow:
+    """A row as another version of the rules registered it, under another identity."""
+    query = build_query(**requested)
+    assert query is not None
+    texts = {f"requested_{field}": value for field, value in requested.items()}
+    return RequestedRow(
+        FILE, line, f"v1:{old}", query.as_json(), msgspec.json.encode(texts).decode()
+    )
+
+
+def new_row(line: int, **requested: str) -> RequestedRow:
+    query = build_query(**requested)
+    assert query is not None
+    return RequestedRow(FILE, line, query.identity, query.as_json(), "{}")
+
+
+def register(
+    ledger: Ledger, rows: Sequence[RequestedRow], date: str, refresh: Refresh | None = None
+) -> Registered:
+    registration = Registration(date, refresh)
+    with ledger.write() as connection:
+        return registration.add(connection, rows) + registration.finish(connection)
+
+
+def lookup_ids(ledger: Ledger, date: str) -> list[int]:
+    return [row.lookup_id for row in published_rows(ledger, date)]
+
+
+ADA = {"name": "Ada Lovelace", "employer": "Acme"}
+SPELLED_OTHERWISE = {"name": "Dr. Ada Lovelace, PhD", "employer": "ACME, Inc."}
+
+
+def test_a_row_finds_the_lookup_that_older_rules_made(ledger: Ledger) -> None:
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    learn_identities(ledger)
+    again = register(ledger, [new_row(2, **ADA), new_row(3, **SPELLED_OTHERWISE)], NEXT_DATE)
+    assert (again.new_lookups, lookup_ids(ledger, NEXT_DATE)) == (0, [1, 1])
+    assert [row.reused for row in published_rows(ledger, NEXT_DATE)] == [True, True]
+
+
+def test_the_same_partition_again_changes_nothing_but_the_identity(ledger: Ledger) -> None:
+    row = old_row(2, "ada", **ADA)
+    register(ledger, [row], DATE)
+    learn_identities(ledger)
+    today = row._replace(identity=new_row(2, **ADA).identity)
+    assert register(ledger, [today], DATE) == Registered(rows=1)
+
+
+def test_what_the_old_rules_took_for_one_person_stays_one_lookup(ledger: Ledger) -> None:
+    ben = {"name": "Ben Lovelace", "employer": "Acme"}
+    register(ledger, [old_row(2, "lovelace", **ADA), old_row(3, "lovelace", **ben)], DATE)
+    learn_identities(ledger)
+    again = register(ledger, [new_row(2, **ben), new_row(3, **ADA)], NEXT_DATE)
+    assert (again.new_lookups, lookup_ids(ledger, NEXT_DATE)) == (0, [1, 1])
+
+
+def test_of_two_lookups_that_are_one_person_now_the_one_with_a_profile_serves(
+    ledger: Ledger,
+) -> None:
+    register(ledger, [old_row(2, "ada", **ADA), old_row(3, "dr ada", **SPELLED_OTHERWISE)], DATE)
+    claim_all(ledger)
+    answer(ledger, complete(2))
+    learn_identities(ledger)
+    register(ledger, [new_row(2, **ADA)], NEXT_DATE)
+    assert lookup_ids(ledger, NEXT_DATE) == [2]
+
+
+def test_a_lookup_whose_rows_are_gone_is_found_by_what_was_sent(ledger: Ledger) -> None:
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    register(ledger, [], DATE)
+    learn_identities(ledger)
+    assert register(ledger, [new_row(2, **ADA)], NEXT_DATE).new_lookups == 0
+
+
+def test_a_lookup_that_a_newer_one_follows_passes_its_rows_on(ledger: Ledger) -> None:
+    register(ledger, [old_row(2, "ada", **SPELLED_OTHERWISE)], DATE)
+    claim_all(ledger)
+    answer(ledger, complete(1))
+    refresh = Refresh(T0 + timedelta(days=9), all_before=T0 + timedelta(days=1))
+    register(ledger, [old_row(2, "ada", **ADA)], NEXT_DATE, refresh)
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        identity = new_row(2, **SPELLED_OTHERWISE).identity
+        assert known_lookups(connection, [identity])[identity].lookup_id == 2
+
+
+def test_a_person_known_by_an_alias_is_refreshed_once_and_keeps_the_profile_till_then(
+    ledger: Ledger,
+) -> None:
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    claim_all(ledger)
+    answer(ledger, complete(1))
+    learn_identities(ledger)
+    refresh = Refresh(T0 + timedelta(days=9), complete_after=timedelta(days=5))
+    assert register(ledger, [new_row(2, **ADA)], NEXT_DATE, refresh).refreshed == 1
+    assert lookup_ids(ledger, NEXT_DATE) == [2]
+    assert register(ledger, [new_row(2, **ADA)], NEXT_DATE, refresh).refreshed == 0
+    register(ledger, [new_row(2, **ADA)], DATE, refresh)
+    # The newer lookup has no profile yet.
+    assert lookup_ids(ledger, DATE) == [1]
+
+
+def test_a_chain_of_lookups_over_three_versions_of_the_rules_ends_at_the_newest(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later = (Refresh(T0, all_before=T0 + timedelta(days=days)) for days in (1, 3))
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    for lookup_id, row, refresh in (
+        (1, old_row(2, "ada", **ADA), first),
+        (2, new_row(2, **ADA), later),
+    ):
+        claim_all(ledger)
+        answer(ledger, complete(lookup_id), now=T0 + timedelta(days=2 * lookup_id - 2))
+        learn_identities(ledger)
+        register(ledger, [row], DATE, refresh)
+    monkeypatch.setattr(identities, "RULES_VERSION", RULES_VERSION + 1)
+    learn_identities(ledger)
+    assert register(ledger, [new_row(2, **ADA)], NEXT_DATE).new_lookups == 0
+    assert lookup_ids(ledger, NEXT_DATE) == [3]
+
+
+def test_it_is_done_once_for_each_version(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        assert knows_rules(connection, RULES_VERSION)
+        learned = connection.scalars(select(identity_rules.c.learned_at)).all()
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        assert connection.scalars(select(identity_rules.c.learned_at)).all() == learned
+    monkeypatch.setattr(identities, "RULES_VERSION", RULES_VERSION + 1)
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        assert knows_rules(connection, RULES_VERSION + 1)
+
+
+def test_dying_in_the_middle_costs_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+
+    def killed(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_identities, "note_rules", killed)
+        with pytest.raises(KeyboardInterrupt):
+            learn_identities(ledger)
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        assert connection.scalars(select(aliases.c.lookup_id)).all() == [1]
