@@ -17,7 +17,7 @@ dev: $(VENV)/.installed  ## The Dagster UI and daemon against the simulated API 
 	$(BIN)/python -m lookup_pipeline.command_line.dev --port $(PORT)
 
 test: $(VENV)/.installed-dev  ## Every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, bad files: what they cost (three quarters of an hour)
 	$(BIN)/python -m lookup_pipeline_tests.campaign

@@ -115,7 +115,7 @@ def person(number: int, random: Random) -> tuple[str, ...]:
     if kind == 99:
         employer, email = random.choice((("", "x"), ("N/A", "")))
     title = f"Head of Department {number % 300}"
-    note = "met at the fair"
+    note = "fair"
     return profile_id, name, employer, title, email, url, f"CRM-{number:08d}", note
 
 

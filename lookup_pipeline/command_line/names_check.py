@@ -11,10 +11,10 @@ from upath import UPath
 
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.files import NamesFile
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested
+from lookup_pipeline.names.identity import REQUESTED_COLUMNS
 from lookup_pipeline.names.reader import NamesBatch, read_names
 from lookup_pipeline.names.report import FileReport
-from lookup_pipeline.names.validation import check_rows, checkable
+from lookup_pipeline.names.validation import check_rows, clean_rows
 
 # Enough to see whether the columns mean what one thinks.
 _FIRST_ROWS = 5
@@ -117,10 +117,8 @@ def _rows(batch: NamesBatch, most: int) -> list[dict[str, Any]]:
 def _problems(batch: NamesBatch) -> list[Problem]:
     """What is wrong with a batch's rows, in the order of their lines."""
     rejected, usable = batch.rejected, batch.usable
-    columns = zip(Requested._fields, REQUESTED_COLUMNS, strict=True)
-    passed_over = check_rows(
-        checkable({field: usable[column].tolist() for field, column in columns})
-    ).passed_over
+    cleaned = clean_rows(usable[column].tolist() for column in REQUESTED_COLUMNS)
+    passed_over = check_rows(cleaned).passed_over
     lines = usable["source_row"].tolist()
     found = [
         *(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
-from lookup_pipeline.ledger.bulk import insert_rows
+from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import aliases, identity_rules, lookups, memberships
 
@@ -42,7 +42,7 @@ def known_lookups(connection: Connection, identities: Collection[str]) -> dict[s
     found = connection.execute(
         select(
             lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date, lookups.c.state
-        ).where(lookups.c.identity.in_(identities))
+        ).where(is_one_of(connection, lookups.c.identity, identities))
     )
     known = {
         row.identity: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)
@@ -64,7 +64,7 @@ def _by_alias(connection: Connection, identities: Collection[str]) -> dict[str, 
             lookups.c.identity,
         )
         .join(lookups, lookups.c.lookup_id == aliases.c.lookup_id)
-        .where(aliases.c.identity.in_(identities))
+        .where(is_one_of(connection, aliases.c.identity, identities))
     )
     return {
         row.alias: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)

@@ -208,12 +208,20 @@ class Registration:
             first = serves.first_date == self.lookup_date and lookup_id not in self._paid_here
             if first:
                 self._paid_here.add(lookup_id)
-            self._served.append(Served(lookup_id, reused=not first))
-            values = _Held(lookup_id, not first, row.requested)
+            self._served.append(Served(lookup_id, not first))
             before = held.pop(row.source_row, None)
             if before is None:
-                added.append((self.lookup_date, source_file, row.source_row, *values))
-            elif before != values:
+                added.append(
+                    (
+                        self.lookup_date,
+                        source_file,
+                        row.source_row,
+                        lookup_id,
+                        not first,
+                        row.requested,
+                    )
+                )
+            elif before != (values := _Held(lookup_id, not first, row.requested)):
                 altered.append((row.source_row, values))
         insert_rows(connection, memberships, _MEMBERSHIP, added)
         for source_row, values in altered:

@@ -4,7 +4,6 @@
 """
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -50,10 +49,6 @@ _PUB_NUMBERS = re.compile(r"(?:/+[0-9a-z]+){3}", re.IGNORECASE)
 _OPAQUE_HANDLE = re.compile("AC[ow]AA.*")
 _NOT_IN_A_HANDLE = re.compile(r"[\s/?#%\\\ufffd]")
 
-# Rows are checked and asked about batch by batch: what was read for the one need not be read again
-# for the other.
-_remembered = lru_cache(maxsize=65_536)
-
 
 class Identifier(NamedTuple):
     """A valid identifier.
@@ -79,7 +74,6 @@ def npi_number(text: str) -> Identifier | None:
     return Identifier(int(match[1]), match[1]) if match else None
 
 
-@_remembered
 def email(text: str) -> Identifier | None:
     """Reads one e-mail address."""
     address = clean_identifier(text)
@@ -88,7 +82,6 @@ def email(text: str) -> Identifier | None:
     return Identifier(address, fold_identifier(address))
 
 
-@_remembered
 def linkedin_profile(text: str) -> Identifier | None:
     """Reads the URL of a person's LinkedIn profile (``/in/…`` or ``/pub/…``) down to its handle.
 

@@ -4,7 +4,6 @@ docs/identity.md has the rules in words, with examples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +24,7 @@ _ID = f"{_VERSION}:id:"
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What is asked about one person.
 
     Attributes:

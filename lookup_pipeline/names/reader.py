@@ -12,11 +12,11 @@ from lookup_pipeline.names.csv_rows import CsvRow, read_rows
 from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.header import Header
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested
+from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested, query_of
 from lookup_pipeline.names.layout import detect_layout
 from lookup_pipeline.names.report import FileReport
 from lookup_pipeline.names.text_file import TextFile
-from lookup_pipeline.names.validation import check_rows, checkable, queries, usable_rows
+from lookup_pipeline.names.validation import check_rows, clean_rows
 
 # A batch holds its rows several times over, so it also ends after so many characters: rows may have
 # fields of megabytes.
@@ -46,7 +46,7 @@ class NamesBatch:
 
 def read_names(
     files: Sequence[NamesFile],
-    batch_rows: int = 20_000,
+    batch_rows: int = 50_000,
     reports: list[FileReport] | None = None,
 ) -> Iterator[NamesBatch]:
     """Reads CSV files row by row and sorts the rows into usable and rejected ones.
@@ -122,16 +122,14 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     if report.usable + report.rejected == 0:
         report.counting_ids = _count_up([row.id for row in requested])
     columns = dict(zip(Requested._fields, zip(*requested, strict=True), strict=True))
-    frame = checkable(columns).assign(
-        stray_quotes=[not row.quotes_match for row in rows],
-        damage=[not row.whole for row in rows],
-        surplus_fields=[_surplus(header, row.fields) for row in rows],
-    )
-    asked = queries(frame)
-    usable = usable_rows(frame, asked)
-    reasons = {} if usable.all() else check_rows(frame[~usable]).reasons
-    kept = usable.index[usable].tolist()
-    served = [query for query, serves in zip(asked, usable, strict=True) if query and serves]
+    cleaned = clean_rows(columns.values())
+    asked = list(map(query_of, cleaned))
+    broken = [(not row.quotes_match, not row.whole, _surplus(header, row.fields)) for row in rows]
+    # A row with a query, and in order itself, needs no checking: only reasons take their time.
+    unusable = [place for place, query in enumerate(asked) if query is None or any(broken[place])]
+    reasons = _reasons(unusable, cleaned, broken)
+    kept = [place for place in range(len(rows)) if place not in reasons]
+    served = [query for place in kept if (query := asked[place]) is not None]
     report.usable += len(kept)
     report.rejected += len(reasons)
     report.damaged += sum(not row.whole for row in rows)
@@ -161,6 +159,18 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
         ),
         report=report,
     )
+
+
+def _reasons(
+    places: Sequence[int],
+    cleaned: Sequence[Requested],
+    broken: Sequence[tuple[int, ...]],
+) -> dict[int, list[str]]:
+    """By its place, every reason why a row can't be used."""
+    if not places:
+        return {}
+    checked = check_rows([cleaned[place] for place in places], [broken[place] for place in places])
+    return {places[number]: reasons for number, reasons in checked.reasons.items()}
 
 
 def _frame(columns: dict[str, Sequence[object]]) -> pd.DataFrame:

@@ -1,13 +1,13 @@
 """The rules as a schema, and rows checked against it: pandera finds all that is wrong with each."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 import pandera.pandas as pa
 
-from lookup_pipeline.names.identity import Query, Requested, query_of
+from lookup_pipeline.names.identity import Requested, query_of
 from lookup_pipeline.names.rules import (
     EMPLOYER_ALONE,
     NAME_ALONE,
@@ -23,7 +23,8 @@ _ROW_RULE = {rule.field: rule for rule in ROW_RULES}
 
 
 def _names_somebody(frame: pd.DataFrame) -> "pd.Series[bool]":
-    asked = [query is not None for query in queries(frame)]
+    columns = (frame[field].tolist() for field in Requested._fields)
+    asked = [query_of(Requested(*row)) is not None for row in zip(*columns, strict=True)]
     return pd.Series(asked, index=frame.index, dtype=bool)
 
 
@@ -57,25 +58,10 @@ SCHEMA = pa.DataFrameSchema(
 and how often each of ``ROW_RULES`` is broken."""
 
 
-def checkable(requested: Mapping[str, Iterable[str | None]]) -> pd.DataFrame:
-    """What rows say, by ``Requested``'s fields, as ``SCHEMA`` takes it; ``ROW_RULES`` all kept."""
-    # dtype=object: pandas' own string type would turn None into NaN.
-    frame = pd.DataFrame(
-        {field: list(map(said, requested[field])) for field in Requested._fields}, dtype=object
-    )
-    return frame.assign(**{rule.field: 0 for rule in ROW_RULES})
-
-
-def queries(frame: pd.DataFrame) -> list[Query | None]:
-    """What is asked about each row, its ``ROW_RULES`` aside."""
-    columns = (frame[field].tolist() for field in Requested._fields)
-    return list(map(query_of, map(Requested._make, zip(*columns, strict=True))))
-
-
-def usable_rows(frame: pd.DataFrame, asked: Sequence[Query | None]) -> "pd.Series[bool]":
-    """Which rows ``SCHEMA`` accepts, given their ``queries``: quicker than finding reasons."""
-    broken = frame[[rule.field for rule in ROW_RULES]].any(axis=1)
-    return pd.Series([query is not None for query in asked], index=frame.index) & ~broken
+def clean_rows(columns: Iterable[Iterable[str | None]]) -> list[Requested]:
+    """What rows say, given column by column in the order of ``Requested``: None for nothing."""
+    cleaned = [map(said, column) for column in columns]
+    return list(map(Requested._make, zip(*cleaned, strict=True)))
 
 
 class Checked(NamedTuple):
@@ -91,8 +77,19 @@ class Checked(NamedTuple):
     passed_over: dict[int, list[str]]
 
 
-def check_rows(frame: pd.DataFrame) -> Checked:
-    """Check rows against ``SCHEMA``; by their labels in the frame's index, each of which is one."""
+def check_rows(
+    cleaned: Sequence[Requested], broken: Sequence[tuple[int, ...]] | None = None
+) -> Checked:
+    """Check rows against ``SCHEMA``.
+
+    Args:
+        cleaned: What they say, as ``clean_rows`` gives it.
+        broken: How often each of them breaks each of ``ROW_RULES``; never, by default.
+    """
+    # dtype=object: pandas' own string type would turn None into NaN.
+    frame = pd.DataFrame(list(cleaned), columns=list(Requested._fields), dtype=object)
+    counts = [(0,) * len(ROW_RULES)] * len(frame) if broken is None else list(broken)
+    frame[[rule.field for rule in ROW_RULES]] = pd.DataFrame(counts, index=frame.index)
     try:
         SCHEMA.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:

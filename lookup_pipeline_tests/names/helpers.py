@@ -10,7 +10,7 @@ from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.identity import Requested
 from lookup_pipeline.names.reader import read_names
 from lookup_pipeline.names.report import FileReport
-from lookup_pipeline.names.validation import check_rows, checkable
+from lookup_pipeline.names.validation import check_rows, clean_rows
 
 Records = list[dict[str, Any]]
 
@@ -43,9 +43,8 @@ def report(folder: Path, content: str | bytes) -> FileReport:
 
 def reasons_of(**requested: str | None) -> list[str]:
     """Every reason why a row that says this cannot be used."""
-    row = Requested(**requested)._asdict()
-    frame = checkable({field: [value] for field, value in row.items()})
-    return check_rows(frame).reasons.get(0, [])
+    columns = [[value] for value in Requested(**requested)]
+    return check_rows(clean_rows(columns)).reasons.get(0, [])
 
 
 def _records(frames: list[pd.DataFrame]) -> Records:
