@@ -83,6 +83,9 @@ def _requested_rows(batch: pa.RecordBatch) -> list[RequestedRow]:
     columns: dict[str, list[Any]] = {
         name: batch.column(name).to_pylist() for name in batch.schema.names
     }
+    # A file that an older version wrote has no such columns: then as if by older rules.
+    unknown = [""] * batch.num_rows
+    columns = {"identity": unknown, "query": unknown, **columns}
     names = ("source_file", "source_row", "identity", "query", "source_columns")
     requested = zip(*(columns[name] for name in REQUESTED_NAMES), strict=True)
     return [

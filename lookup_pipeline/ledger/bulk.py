@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Dialect, Table, func, insert, 
 def is_one_of(
     connection: Connection, column: ColumnElement[str], values: Collection[str]
 ) -> ColumnElement[bool]:
-    """Whether a text column holds one of many values.
+    """Whether a text column holds one of many values, which have no NUL characters.
 
     In SQLite the values come in one JSON text: to read a statement with thousands of parameters
     takes it longer than to find the rows.

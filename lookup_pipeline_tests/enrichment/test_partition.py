@@ -4,10 +4,18 @@ import csv
 from collections import Counter
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
-from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, LOOKUPS, PENDING_LOOKUPS, PROFILES
+from lookup_pipeline.datasets.columns import (
+    FAILED_LOOKUPS,
+    LOOKUPS,
+    NAMES,
+    PENDING_LOOKUPS,
+    PROFILES,
+)
 from lookup_pipeline.enrichment.publish import PUBLISHED
+from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import State
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
@@ -215,3 +223,13 @@ def test_a_partition_without_rows_is_published_empty(pipeline: Pipeline) -> None
     for dataset in PUBLISHED:
         assert pipeline.table(dataset).schema.equals(dataset.schema)
         assert pipeline.rows(dataset) == []
+
+
+def test_a_names_file_of_an_older_version_is_registered_by_todays_rules(pipeline: Pipeline) -> None:
+    pipeline.register(people(2))
+    today = {row.lookup_id: row.requested for row in pipeline.ledger_rows().values()}
+    older = pipeline.table(NAMES).drop_columns(["identity", "query"])
+    pq.write_table(older, str(pipeline.output.path(NAMES, DAY)))
+    again = register(pipeline.ledger, pipeline.output, DAY)
+    assert (again.new_lookups, again.changed) == (0, 0)
+    assert {row.lookup_id: row.requested for row in pipeline.ledger_rows().values()} == today
