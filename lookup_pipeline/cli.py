@@ -216,7 +216,7 @@ def check(files: tuple[str, ...], *, as_json: bool) -> None:
 
     from lookup_pipeline.command_line import names_check as command  # noqa: PLC0415
 
-    if not command.check(Console(), files, as_json=as_json):
+    if not command.check(Console(emoji=False), files, as_json=as_json):
         sys.exit(_ERROR)
 
 

@@ -1,5 +1,6 @@
 """`names check`: what would be read from CSV files, and what is wrong with which line."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,11 @@ from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.identity import REQUESTED_COLUMNS
 from lookup_pipeline.names.reader import NamesBatch, read_names
 from lookup_pipeline.names.report import FileReport
+from lookup_pipeline.names.text import clean
 from lookup_pipeline.names.validation import check_rows, clean_rows
+
+# The file, its store, or a URL that nothing here knows or is installed for.
+_FAILURES = (OSError, UnreadableFile, ValueError, ImportError)
 
 # Enough to see whether the columns mean what one thinks.
 _FIRST_ROWS = 5
@@ -40,9 +45,12 @@ def check(console: Console, files: Sequence[str], *, as_json: bool) -> bool:
     Returns:
         Whether every file can be read, whatever becomes of its rows.
     """
+    # What a terminal can't show must not end the command.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     checks = [_as_json(each) if as_json else _show(console, each) for each in files]
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(checks), indent=2).decode())
+        told = msgspec.json.format(msgspec.json.encode(checks), indent=2)
+        sys.stdout.buffer.write(told + b"\n")
     return not any(each.get("error") for each in checks)
 
 
@@ -54,7 +62,7 @@ def _as_json(file: str) -> dict[str, Any]:
         for batch in _read(file, reports):
             first_rows += _rows(batch, _FIRST_ROWS - len(first_rows))
             problems += _problems(batch)
-    except (OSError, UnreadableFile) as error:
+    except _FAILURES as error:
         return {"file": file, **_error(error)}
     (report,) = reports
     return {
@@ -82,7 +90,7 @@ def _show(console: Console, file: str) -> dict[str, Any]:
                 verdict = "rejected" if problem.rejected else "passed over"
                 reasons = "; ".join(problem.reasons)
                 console.print(f"  line {problem.line}, {verdict}: {escape(reasons)}")
-    except (OSError, UnreadableFile) as error:
+    except _FAILURES as error:
         told = _error(error)
         console.print(f"  [red]{escape(told['error'])}[/]")
         return told
@@ -100,10 +108,10 @@ def _read(file: str, reports: list[FileReport]) -> Iterator[NamesBatch]:
     return read_names([NamesFile(path, path.name)], reports=reports)
 
 
-def _error(error: OSError | UnreadableFile) -> dict[str, Any]:
+def _error(error: Exception) -> dict[str, Any]:
     if isinstance(error, UnreadableFile):
         return {"error": str(error), "line": error.line, "cure": error.cure}
-    return {"error": str(error.strerror or error)}
+    return {"error": getattr(error, "strerror", None) or str(error)}
 
 
 def _rows(batch: NamesBatch, most: int) -> list[dict[str, Any]]:
@@ -142,7 +150,7 @@ def _show_layout(console: Console, report: FileReport) -> None:
     )
     table = Table("column", "read as")
     for column, meaning in report.layout.header.meanings():
-        table.add_row(escape(column), meaning)
+        table.add_row(escape(clean(column)), meaning)
     console.print(table)
 
 

@@ -151,12 +151,13 @@ class _Partition:
         self._waiting |= waiting
         self._new += [who for who in others if who not in known or known[who].lookup_id in old]
         new = len(others) - len(known)
+        refreshed = sum(each.lookup_id in old for each in known.values())
         return Forecast(
             self._lookup_date,
             usable=len(identities),
-            reused=len(identities) - new - len(old),
+            reused=len(identities) - new - refreshed,
             new=new,
-            refreshed=len(old),
+            refreshed=refreshed,
             queued=len(waiting) + unsent,
         )
 

@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Dialect, Table, func, insert, 
 
 
 def is_one_of(
-    connection: Connection, column: ColumnElement[str], values: Collection[str]
+    connection: Connection, column: ColumnElement[Any], values: Collection[str] | Collection[int]
 ) -> ColumnElement[bool]:
-    """Whether a text column holds one of many values, which have no NUL characters.
+    """Whether a column holds one of many numbers, or of many texts without NUL characters.
 
-    In SQLite the values come in one JSON text: to read a statement with thousands of parameters
-    takes it longer than to find the rows.
+    In SQLite the values come in one JSON text: it takes no more than 32,766 parameters, and to read
+    a statement with thousands takes it longer than to find the rows.
     """
     if connection.dialect.name != "sqlite":
         return column.in_(values)

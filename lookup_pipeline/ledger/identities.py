@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
+from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import aliases, identity_rules, lookups, memberships
 
@@ -72,6 +73,25 @@ def _by_alias(connection: Connection, identities: Collection[str]) -> dict[str, 
     }
 
 
+def lookups_by_id(
+    connection: Connection, lookup_ids: Collection[int], states: Collection[State]
+) -> dict[int, KnownLookup]:
+    """Those of these lookups that are in one of these states, and that no newer one follows."""
+    found = connection.execute(
+        select(
+            lookups.c.lookup_id, lookups.c.first_date, lookups.c.state, lookups.c.identity
+        ).where(
+            is_one_of(connection, lookups.c.lookup_id, lookup_ids),
+            lookups.c.state.in_([state.value for state in states]),
+            lookups.c.identity.not_like(f"%{GIVEN_UP}%"),
+        )
+    )
+    return {
+        row.lookup_id: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)
+        for row in found
+    }
+
+
 class AskedFor(NamedTuple):
     """One way in which a lookup was asked for.
 
@@ -79,25 +99,40 @@ class AskedFor(NamedTuple):
         lookup_id: the lookup that answers for it now.
         requested: JSON text of a row that asked; None of what was sent.
         parameters: JSON text of what was sent.
+        row: the row's partition, file and line.
     """
 
     lookup_id: int
     requested: str | None
     parameters: str
+    row: tuple[str | None, str | None, int | None]
 
 
-def knows_rules(connection: Connection, version: int) -> bool:
-    """Whether every lookup is found by the identities of these rules."""
-    return (
-        connection.scalar(
-            select(identity_rules.c.version).where(identity_rules.c.version == version)
-        )
-        is not None
-    )
+def last_lookup(connection: Connection) -> int:
+    """The newest lookup's id; 0 where there is none."""
+    return connection.scalar(select(func.max(lookups.c.lookup_id))) or 0
 
 
-def asked_for(connection: Connection) -> Iterator[list[AskedFor]]:
-    """All ways in which lookups were asked for, in batches; lookups with a profile first."""
+def learned_up_to(connection: Connection, version: int) -> int:
+    """Up to which lookup all are found by the identities of these rules; 0 for none."""
+    found = select(identity_rules.c.learned_up_to).where(identity_rules.c.version == version)
+    return connection.scalar(found) or 0
+
+
+def asked_for(
+    connection: Connection, after: int, prefix: str, *, unsent: bool = False
+) -> Iterator[list[AskedFor]]:
+    """The ways in which lookups were asked for, in batches.
+
+    Those with a profile come first, then what may yet get one, then what waits, then what failed;
+    among equals the older ones.
+
+    Args:
+        connection: a transaction.
+        after: only lookups that are newer than this one.
+        prefix: only those whose identity does not begin with this.
+        unsent: only those that were never sent.
+    """
     current = {
         lookup_id: _current(connection, identity) or lookup_id
         for lookup_id, identity in connection.execute(
@@ -106,13 +141,27 @@ def asked_for(connection: Connection) -> Iterator[list[AskedFor]]:
             )
         )
     }
+    wanted = [lookups.c.lookup_id > after, lookups.c.identity.not_like(f"{prefix}%")]
+    if unsent:
+        wanted.append(_UNSENT)
     found = connection.execution_options(yield_per=_FETCH).execute(
-        select(lookups.c.lookup_id, memberships.c.requested, lookups.c.parameters)
+        select(
+            lookups.c.lookup_id,
+            memberships.c.requested,
+            lookups.c.parameters,
+            memberships.c.lookup_date,
+            memberships.c.source_file,
+            memberships.c.source_row,
+        )
         .outerjoin(memberships, memberships.c.lookup_id == lookups.c.lookup_id)
-        .order_by(lookups.c.state != State.COMPLETE.value, lookups.c.lookup_id)
+        .where(*wanted)
+        .order_by(case(_RANKS, value=lookups.c.state, else_=1), lookups.c.lookup_id)
     )
     for rows in found.partitions():
-        yield [AskedFor(current.get(row[0], row[0]), row[1], row[2]) for row in rows]
+        yield [
+            AskedFor(current.get(row[0], row[0]), row[1], row[2], (row[3], row[4], row[5]))
+            for row in rows
+        ]
 
 
 def _current(connection: Connection, identity: str) -> int | None:
@@ -131,6 +180,43 @@ def learn_aliases(connection: Connection, identities: Sequence[tuple[str, int]])
     insert_rows(connection, aliases, ("identity", "lookup_id"), rows)
 
 
-def note_rules(connection: Connection, version: int, now: datetime) -> None:
-    """Note that every lookup is found by the identities of these rules."""
-    connection.execute(insert(identity_rules).values(version=version, learned_at=now))
+def serve_unsent(connection: Connection, rows: Sequence[tuple[str, AskedFor]]) -> None:
+    """Have rows whose lookup was never sent served by the one that has their identity.
+
+    Else two lookups would be sent for what is one person by these rules.
+    """
+    known = known_lookups(connection, {identity for identity, _asked in rows})
+    for identity, asked in rows:
+        winner = known.get(identity)
+        if winner is None or winner.lookup_id == asked.lookup_id:
+            continue
+        date, file, line = asked.row
+        still_unsent = select(lookups.c.lookup_id).where(
+            lookups.c.lookup_id == asked.lookup_id, _UNSENT
+        )
+        moved = connection.execute(
+            update(memberships)
+            .where(
+                memberships.c.lookup_date == date,
+                memberships.c.source_file == file,
+                memberships.c.source_row == line,
+                memberships.c.lookup_id.in_(still_unsent),
+            )
+            .values(lookup_id=winner.lookup_id, reused=True)
+        )
+        if moved.rowcount and date is not None:
+            note_news(connection, [date])
+
+
+def note_learned(connection: Connection, version: int, up_to: int, now: datetime) -> None:
+    """Note that all lookups up to this one are found by the identities of these rules."""
+    values = {"learned_up_to": up_to, "learned_at": now}
+    changed = connection.execute(
+        update(identity_rules).where(identity_rules.c.version == version).values(values)
+    )
+    if not changed.rowcount:
+        connection.execute(insert(identity_rules).values(version=version, **values))
+
+
+_UNSENT = and_(lookups.c.state == State.QUEUED.value, lookups.c.submitted_at.is_(None))
+_RANKS = {State.COMPLETE.value: 0, State.QUEUED.value: 2, State.FAILED.value: 3}

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from lookup_pipeline.ledger.bulk import is_one_of
 from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
@@ -95,7 +96,7 @@ def outdated(
             lookups.c.settled_at < refresh.all_before
         )
     found = select(lookups.c.lookup_id, asked_for.label("asked_for")).where(
-        lookups.c.lookup_id.in_(lookup_ids),
+        is_one_of(connection, lookups.c.lookup_id, lookup_ids),
         # One that timed out and is still asked about may yet end, and may have been paid for.
         lookups.c.next_poll_at.is_(None),
         or_(aged, asked_for),
@@ -127,7 +128,7 @@ def complete_and_followed(
     """
     found = connection.execute(
         select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
-            lookups.c.lookup_id.in_(lookup_ids),
+            is_one_of(connection, lookups.c.lookup_id, lookup_ids),
             lookups.c.state == State.COMPLETE.value,
             not_(is_current()),
         )

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
-from lookup_pipeline.ledger.bulk import insert_rows
-from lookup_pipeline.ledger.identities import KnownLookup, known_lookups
+from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
+from lookup_pipeline.ledger.identities import KnownLookup, known_lookups, lookups_by_id
 from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.refresh import (
     Refresh,
@@ -199,10 +200,11 @@ class Registration:
             )
         }
         self._keep_profiles(connection, served_by, {each.lookup_id for each in held.values()})
+        own = _own_lookups(connection, rows, served_by, held)
         added: list[tuple[object, ...]] = []
         altered: list[tuple[int, _Held]] = []
         for row in rows:
-            serves = served_by[row.identity]
+            serves = own.get(row.source_row) or served_by[row.identity]
             lookup_id = serves.lookup_id
             # The first row of the partition that asked first; the same one however rows move.
             first = serves.first_date == self.lookup_date and lookup_id not in self._paid_here
@@ -240,14 +242,14 @@ class Registration:
                 connection,
                 and_(
                     memberships.c.source_file == source_file,
-                    memberships.c.source_row.in_(list(held)),
+                    is_one_of(connection, memberships.c.source_row, held.keys()),
                 ),
             )
         return replace(
             gone,
             rows=len(rows),
             new_lookups=len(created),
-            refreshed=len(old),
+            refreshed=len(replaced),
             changed=gone.changed + len(added) + len(altered),
         )
 
@@ -297,6 +299,44 @@ class _Held(NamedTuple):
     reused: bool
     requested: str
 
+
+def _own_lookups(
+    connection: Connection,
+    rows: Sequence[RequestedRow],
+    served_by: Mapping[str, KnownLookup],
+    held: Mapping[int, _Held],
+) -> dict[int, KnownLookup]:
+    """By its line, the lookup that a row keeps although newer rules would find another for it.
+
+    Older rules took for two people what these take for one. What was sent for the row was paid for,
+    and its answer is the row's own.
+    """
+    doubtful = {
+        row.source_row: held[row.source_row]
+        for row in rows
+        if row.source_row in held
+        and served_by[row.identity].identity != row.identity
+        and served_by[row.identity].lookup_id != held[row.source_row].lookup_id
+        and _say_the_same(row.requested, held[row.source_row].requested)
+    }
+    if not doubtful:
+        return {}
+    ids = {each.lookup_id for each in doubtful.values()}
+    sent = lookups_by_id(connection, ids, _SENT)
+    return {line: sent[each.lookup_id] for line, each in doubtful.items() if each.lookup_id in sent}
+
+
+def _say_the_same(one: str, other: str) -> bool:
+    """Whether two rows' JSON texts hold the same; what is missing in one is null in another."""
+    first, second = (
+        {key: value for key, value in msgspec.json.decode(text).items() if value is not None}
+        for text in (one, other)
+    )
+    return bool(first == second)
+
+
+# Complete, or on its way to be.
+_SENT = (State.COMPLETE, State.IN_FLIGHT, State.SUBMITTING, State.UNCONFIRMED)
 
 _MEMBERSHIP = ("lookup_date", "source_file", "source_row", *_Held._fields)
 _HELD = select(

@@ -98,7 +98,8 @@ identity_rules = Table(
     "identity_rules",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("learned_at", UtcTime, nullable=False, comment="every lookup is found by them since"),
+    Column("learned_up_to", BigInteger, nullable=False, comment="lookups found by them"),
+    Column("learned_at", UtcTime, nullable=False),
 )
 
 payloads = Table(

@@ -17,6 +17,10 @@ from lookup_pipeline.names.files import NamesFile
 # waits on the local disk, so that an object store is asked once and a replaced file is no mixture.
 _IN_MEMORY = 16_000_000
 _CHUNK = 1 << 20
+_BITE = 4_096
+
+# Unpacked. A few kilobytes can be made to fill any disk.
+_LARGEST = 10_000_000_000
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -28,6 +32,7 @@ _NO_CSV = (
     (b"PAR1", "a Parquet file, not a CSV file"),
 )
 _SAVE_AS_CSV = "open it where it was made and save it as CSV UTF-8"
+_SPLIT = "split it into several files of the same date"
 _PACK_AGAIN = "copy the file again from where it was made: what arrived is incomplete or damaged"
 
 
@@ -65,6 +70,9 @@ def open_content(file: NamesFile) -> Iterator[Content]:
         try:
             for chunk in _unpacked(cast("IO[bytes]", packed), compression):
                 spool.write(chunk)
+                if spool.tell() > _LARGEST:
+                    problem = f"unpacked it is larger than {_LARGEST // 1_000_000_000} GB"
+                    raise UnreadableFile(file.source_file, 1, problem, _SPLIT)
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
             problem = f"its {compression} data are damaged"
             raise UnreadableFile(file.source_file, 1, problem, _PACK_AGAIN) from error
@@ -89,7 +97,8 @@ def _unpacked(packed: IO[bytes], compression: str) -> Generator[bytes, None, Non
 def _unpacked_zstd(packed: IO[bytes]) -> Generator[bytes, None, None]:
     # Not the library's own stream: where a file is cut off, that ends as if it were whole.
     frame = None
-    while chunk := packed.read(_CHUNK):
+    # In small bites: well packed, each grows ten thousandfold.
+    while chunk := packed.read(_BITE):
         while chunk:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
             yield frame.decompress(chunk)

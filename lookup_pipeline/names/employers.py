@@ -41,9 +41,9 @@ def compare_employer(text: str) -> str:
 def _shorten(name: str) -> str:
     words = [_plain(word) for word in _PUNCTUATION.sub(" ", name).replace("&", " and ").split()]
     words = [word for word in words if word]
-    while len(words) > 1 and (words[-1] in _LEGAL_FORMS or words[-1] in _JOINING):
+    # What is left of "Inc." or "The Limited" is the name.
+    while words[:-1] not in ([], ["the"]) and words[-1] in _LEGAL_FORMS | _JOINING:
         words.pop()
-    # What is left of "Inc." or "Co" alone is the name.
     if words and words[-1].endswith(".com") and len(words[-1]) > 4:
         words[-1] = words[-1].removesuffix(".com")
     return fold(" ".join(words)) or name

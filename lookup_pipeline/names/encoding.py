@@ -47,10 +47,11 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NOT_IN_WINDOWS_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 # In Latin letters every second byte of UTF-16 is NUL; in other scripts those of line ends are.
 _NULS_OF_UTF16 = 0.2
+_LINE_ENDS = re.compile(rb"[\r\n]")
 _LINE_ENDS_OF_UTF16 = re.compile(rb"\x00[\r\n]|[\r\n]\x00")
 
-# Of the bytes of lines with letters beyond ASCII: in languages with Latin letters fewer are.
-_FEW = 0.25
+# Greek, Cyrillic, Chinese … No word in Latin letters has four accents in a row.
+_OTHER_LETTERS = re.compile(rb"[\x80-\xff]{4}")
 
 _SAVE_AS_UTF8 = "save the file again as CSV UTF-8 (comma delimited)"
 
@@ -109,7 +110,8 @@ def detect_encoding(content: Content) -> Encoding:
         if start.startswith(mark):
             return Encoding(codec, _LABELS[codec], 1.0, not scan.is_utf8 or scan.has_nul)
     if start.count(0) >= _NULS_OF_UTF16 * len(start) > 0 or (
-        not scan.is_utf8 and _LINE_ENDS_OF_UTF16.search(start)
+        not scan.is_utf8
+        and 2 * len(_LINE_ENDS_OF_UTF16.findall(start)) > len(_LINE_ENDS.findall(start))
     ):
         return _guess(content.source_file, start[: len(start) // 2 * 2], _SIXTEEN_BIT, 1)
     if scan.is_utf8:
@@ -125,41 +127,64 @@ def detect_encoding(content: Content) -> Encoding:
 
 
 def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) -> Encoding:
-    # How little of the text looks like a mistake, and how much of it like a language.
-    scores = {
-        match.encoding: 1 - match.chaos + match.coherence
+    if candidates is _EIGHT_BIT and _is_in_other_letters(sample):
+        raise _unknown(source_file, sample, candidates, line)
+    matches = {
+        match.encoding: match
         for match in from_bytes(sample, cp_isolation=candidates)
         if match.encoding in candidates
     }
-    if not scores:
-        scores = _last_guess(source_file, sample, candidates, line)
+    # How little of the text looks like a mistake.
+    sound = {codec: 1 - match.chaos for codec, match in matches.items()}
+    if not sound:
+        sound = _last_guess(source_file, sample, candidates, line)
     # Where both make text of it equally well, the far commoner one, which comes first.
-    best = max(candidates, key=lambda codec: scores.get(codec, 0.0))
-    rivals = [codec for codec in scores if codec != best]
+    best = max(candidates, key=lambda codec: sound.get(codec, -1.0))
+    rivals = {_LABELS[codec]: score for codec, score in sound.items() if codec != best}
+    other = from_bytes(sample).best()
+    if (
+        best in matches
+        and other is not None
+        # Turkish and Chinese are text in Windows-1252 or Mac Roman as well, but no language.
+        and (other.coherence > matches[best].coherence or other.multi_byte_usage > 0)
+        and str(other) != sample.decode(best, "replace")
+    ):
+        rivals[other.encoding.replace("_", "-")] = 1 - other.chaos
+    total = sound[best] + sum(rivals.values())
     return Encoding(
         best,
         _LABELS[best],
-        round(scores[best] / (sum(scores.values()) or 1), 2),
+        round(sound[best] / (total or 1), 2),
         damaged=True,
-        rival=_LABELS[rivals[0]] if rivals else None,
+        rival=next(iter(rivals), None),
     )
 
 
 def _last_guess(
     source_file: str, sample: bytes, candidates: list[str], line: int
 ) -> dict[str, float]:
-    """The commonest candidate for text that none makes sense of, if it is ASCII for the most part.
+    """The commonest candidate for text that none makes sense of, if it is in Latin letters.
 
     A few odd characters in a small list must not cost the whole of it; a language that is written
     in other letters, or no text at all, must not go out as a row of signs.
     """
-    if 0 < len(_BEYOND_ASCII.findall(sample)) <= _FEW * len(sample):
+    if candidates is _EIGHT_BIT and sample and not _is_in_other_letters(sample):
         return {candidates[0]: 0.0}
+    raise _unknown(source_file, sample, candidates, line)
+
+
+def _unknown(source_file: str, sample: bytes, candidates: list[str], line: int) -> UnreadableFile:
     problem = "not UTF-8 text, nor in another encoding that is known here"
     other = from_bytes(sample).best()
     if other is not None and other.encoding not in candidates:
         problem += f" (perhaps {other.encoding.replace('_', '-')})"
-    raise UnreadableFile(source_file, line, problem, _SAVE_AS_UTF8)
+    return UnreadableFile(source_file, line, problem, _SAVE_AS_UTF8)
+
+
+def _is_in_other_letters(sample: bytes) -> bool:
+    """Whether a fifth of the lines have words that Latin letters with accents do not make."""
+    lines = sample.splitlines()
+    return 5 * sum(map(bool, map(_OTHER_LETTERS.search, lines))) >= len(lines)
 
 
 def _check_lines(content: Content) -> None:

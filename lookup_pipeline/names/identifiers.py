@@ -39,6 +39,9 @@ _LINKEDIN_PROFILE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# No browser takes a longer one, and decoding it again and again would take for ever.
+_LONGEST_URL = 2_048
+
 # What most lists hold, for which nothing needs decoding.
 _PLAIN_PROFILE = re.compile(r"https://www\.linkedin\.com/in/([A-Za-z0-9-]+)/?")
 _SALES_NAVIGATOR = re.compile(
@@ -87,6 +90,8 @@ def linkedin_profile(text: str) -> Identifier | None:
 
     The handle is sent in its own case, because LinkedIn's opaque handles (``ACoAA…``) need it.
     """
+    if len(text) > _LONGEST_URL:
+        return None
     if (plain := _PLAIN_PROFILE.fullmatch(text)) is not None:
         return _profile_at(f"in/{plain[1]}", plain[1])
     match = _LINKEDIN_PROFILE.fullmatch(clean_identifier(text))

@@ -20,6 +20,8 @@ of any row need another version: then the ledger learns the new identities of th
 (`enrichment.identities`), and nobody is looked up a second time."""
 
 _VERSION = f"v{RULES_VERSION}"
+CURRENT_PREFIX = f"{_VERSION}:"
+"""What identities of today's rules begin with."""
 _ID = f"{_VERSION}:id:"
 _encode = msgspec.json.Encoder().encode
 
@@ -120,7 +122,7 @@ def _by_name(name: str, employer: str, title: str | None) -> Query:
 
 def is_current(identity: str) -> bool:
     """Whether an identity was made by today's rules."""
-    return identity.startswith(f"{_VERSION}:")
+    return identity.startswith(CURRENT_PREFIX)
 
 
 def profile_id_of(identity: str) -> int | None:

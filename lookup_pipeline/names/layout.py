@@ -7,10 +7,10 @@ from typing import NamedTuple
 from clevercsv.consistency import ConsistencyDetector
 from clevercsv.dialect import SimpleDialect
 
-from lookup_pipeline.names import identifiers
 from lookup_pipeline.names.csv_rows import NUL_OR_UNDECODABLE, CsvRow, read_rows
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.header import Header, no_header, read_header
+from lookup_pipeline.names.identity import IDENTIFIERS
 from lookup_pipeline.names.person_names import has_letters
 from lookup_pipeline.names.text_file import TextFile
 
@@ -38,7 +38,6 @@ class Layout(NamedTuple):
         confidence: From 0 to 1, how sure that is.
         first_line: The physical line on which the rows begin: 2 after Excel's ``sep=`` line.
         title_lines: The physical lines above the header row on which something stands.
-        doubtful_titles: Those of them with several values, which might be about a person.
         header_line: The physical line on which the header row starts.
         header: What the columns mean.
     """
@@ -47,7 +46,6 @@ class Layout(NamedTuple):
     confidence: float
     first_line: int
     title_lines: list[int]
-    doubtful_titles: list[int]
     header_line: int
     header: Header
 
@@ -84,7 +82,6 @@ def detect_layout(text: TextFile) -> Layout:
         1.0 if len(serving) == 1 or header.width == 1 else ranked[delimiter],
         first_line,
         [title.line for title in titles],
-        [title.line for title in titles if len(_filled(title)) > 1],
         row.line,
         header,
     )
@@ -127,11 +124,12 @@ def _find_header(rows: list[CsvRow]) -> tuple[CsvRow, Header] | None:
 def _is_title(row: CsvRow, header: Header) -> bool:
     """Whether a row above the header can't be about a person.
 
-    It names nobody by an address, and has one value only ("Contacts"), or few of which one at most
-    has letters ("As of", "2026-01-05"), or which have a label ("Exported by:", "Grace Hopper").
+    It names nobody by an address or a number, and has one value only ("Contacts"), or few of which
+    one at most has letters ("As of", "2026-01-05"), or which have a label ("Exported by:", "Grace
+    Hopper").
     """
     filled = _filled(row)
-    if any(identifiers.email(value) or identifiers.linkedin_profile(value) for value in filled):
+    if any(kind.read(value) for kind in IDENTIFIERS for value in filled):
         return False
     few = len(filled) <= header.width // 2
     return len(filled) <= 1 or (

@@ -24,7 +24,7 @@ _FACULTIES = frozenset({"med", "phil", "rer", "nat", "ing", "jur", "habil", "hc"
 # fmt: off
 _CREDENTIALS = frozenset({
     "phd", "md", "mba", "cpa", "esq", "esquire", "dds", "dmd", "dvm", "facs", "frcs", "mbbs",
-    "pharmd", "psyd", "edd", "jd", "llm", "msc", "bsc", "cfa", "cfp", "pmp", "rdn", "lcsw",
+    "pharmd", "psyd", "jd", "llm", "msc", "bsc", "cfa", "cfp", "pmp", "rdn", "lcsw",
     "dnp", "aprn", "cissp",
 })
 # fmt: on
@@ -32,12 +32,13 @@ _CREDENTIALS = frozenset({
 # fmt: off
 _SHORT_CREDENTIALS = frozenset({
     "MA", "MS", "BA", "BS", "DO", "PA", "RN", "NP", "PE", "PT", "OD", "BSN", "MSN", "FNP", "DC",
-    "MPH",
+    "MPH", "EdD",
 })
 # fmt: on
 # They tell a father from his son, so they stay, in one spelling.
 _GENERATIONS = {"jr": "Jr.", "jnr": "Jr.", "sr": "Sr.", "snr": "Sr."}
-_GENERATIONS |= {"ii": "II", "iii": "III", "iv": "IV"}
+_GENERATIONS |= {word.upper(): kept for word, kept in _GENERATIONS.items()}
+_GENERATIONS |= {"II": "II", "III": "III", "iii": "III", "IV": "IV"}
 
 _OPENING, _CLOSING = "([{<\uff08\u3010", ")]}>\uff09\u3011"
 _BRACKETED = re.compile(
@@ -125,10 +126,13 @@ def _clean_once(name: str) -> str:
     parts = [part.strip() for part in name.split(",")]
     parts = [each for each in parts if each]
     suffixes: list[str] = []
-    while len(parts) > 1 and (kept := _only_suffixes(parts[-1])) is not None:
+    # "Salinger, J.D." and "LE, MA" are people: one word alone has no suffixes behind it.
+    while len(" ".join(parts[:-1]).split()) > 1 and (
+        (kept := _only_suffixes(parts[-1], shouted=name.isupper())) is not None
+    ):
         suffixes = kept + suffixes
         parts.pop()
-    if len(parts) == 2:
+    if len(parts) == 2 and not _is_a_remark(*parts):
         # "Last, First"; what stands behind the last name belongs behind the whole.
         last, of_last = _split_suffixes(_without_titles(parts[0], keep=1), keep=1)
         first, of_first = _split_suffixes(_without_titles(parts[1], keep=1), keep=1)
@@ -152,9 +156,7 @@ def _has_more_than_a_name(name: str) -> bool:
     if len(words) < 3:
         return False
     last = words[-1]
-    return _bare(words[0]) in _TITLES or (
-        _is_suffix(last) and _GENERATIONS.get(_bare(last)) != last
-    )
+    return _bare(words[0]) in _TITLES or (_is_suffix(last) and _generation(last) != last)
 
 
 def _bare(word: str) -> str:
@@ -180,12 +182,24 @@ def _without_titles(part: str, *, keep: int) -> str:
     return " ".join(words[first:])
 
 
-def _only_suffixes(part: str) -> list[str] | None:
-    """The generations among a part's words, if it has nothing but suffixes; else ``None``."""
+def _is_a_remark(before: str, behind: str) -> bool:
+    """Whether what stands behind a comma is no first name: "John Smith, CEO", "Smith, PhD"."""
+    if behind.isupper() and not before.isupper() and len(before.split()) > 1:
+        return True
+    words = behind.split()
+    return all(len(_bare(word)) > 2 and _is_suffix(word) for word in words)
+
+
+def _only_suffixes(part: str, *, shouted: bool) -> list[str] | None:
+    """The generations among a part's words, if it has nothing but suffixes; else ``None``.
+
+    In a name all in capitals the short credentials are first names as likely as not.
+    """
     words = part.split()
-    if not all(_is_suffix(word) or word.replace(".", "") in _SHORT_CREDENTIALS for word in words):
+    short = frozenset[str]() if shouted else _SHORT_CREDENTIALS
+    if not all(_is_suffix(word) or word.replace(".", "") in short for word in words):
         return None
-    return [_GENERATIONS[_bare(word)] for word in words if _bare(word) in _GENERATIONS]
+    return [found for word in words if (found := _generation(word)) is not None]
 
 
 def _is_suffix(word: str) -> bool:
@@ -193,7 +207,13 @@ def _is_suffix(word: str) -> bool:
     if bare == "md":
         # "Md" is short for Mohammed.
         return "MD" in word.replace(".", "")
-    return bare in _CREDENTIALS or bare in _GENERATIONS
+    return bare in _CREDENTIALS or _generation(word) is not None
+
+
+def _generation(word: str) -> str | None:
+    """In its one spelling. "J.R." are initials, and "Ii" is a Japanese name."""
+    word = word.rstrip(".")
+    return _GENERATIONS.get(word if word.isupper() else word.casefold())
 
 
 def _split_suffixes(part: str, *, keep: int) -> tuple[str, list[str]]:
@@ -201,7 +221,6 @@ def _split_suffixes(part: str, *, keep: int) -> tuple[str, list[str]]:
     words = part.split()
     kept: list[str] = []
     while len(words) > keep and _is_suffix(words[-1]):
-        word = _bare(words.pop())
-        if word in _GENERATIONS:
-            kept.insert(0, _GENERATIONS[word])
+        if (generation := _generation(words.pop())) is not None:
+            kept.insert(0, generation)
     return " ".join(words), kept

@@ -12,7 +12,8 @@ from lookup_pipeline.names.csv_rows import CsvRow, read_rows
 from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.header import Header
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Requested, query_of
+from lookup_pipeline.names.identifiers import profile_id
+from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Query, Requested, query_of
 from lookup_pipeline.names.layout import detect_layout
 from lookup_pipeline.names.report import FileReport
 from lookup_pipeline.names.text_file import TextFile
@@ -21,6 +22,7 @@ from lookup_pipeline.names.validation import check_rows, clean_rows
 # A batch holds its rows several times over, so it also ends after so many characters: rows may have
 # fields of megabytes.
 _BATCH_CHARACTERS = 16_000_000
+_CHARACTERS_OF_A_BLANK = 8
 
 
 @dataclass(frozen=True)
@@ -100,35 +102,42 @@ def _rows(text: TextFile, report: FileReport) -> Generator[CsvRow, None, None]:
         yield from rows
 
 
-def _chunk(rows: Iterator[CsvRow], batch_rows: int) -> list[CsvRow]:
+def _chunk(rows: Iterator[CsvRow], batch_rows: int, width: int) -> list[CsvRow]:
     chunk, characters = [], 0
     for row in rows:
         chunk.append(row)
-        characters += len(row.raw)
+        # A short row of a wide file takes the memory of all its columns.
+        characters += max(len(row.raw), width * _CHARACTERS_OF_A_BLANK)
         if len(chunk) == batch_rows or characters > _BATCH_CHARACTERS:
             break
     return chunk
 
 
 def _next_batch(rows: Iterator[CsvRow], batch_rows: int, report: FileReport) -> NamesBatch | None:
-    chunk = _chunk(rows, batch_rows)
+    chunk = _chunk(rows, batch_rows, report.layout.header.width)
     return _batch(chunk, report) if chunk else None
 
 
 def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     header = report.layout.header
-    values = [_as_wide_as(header, row.fields) for row in rows]
+    values = [row.fields for row in rows]
+    if set(map(len, values)) != {header.width}:
+        values = [_as_wide_as(header, fields) for fields in values]
     requested = header.requested(values)
     if report.usable + report.rejected == 0:
-        report.counting_ids = _count_up([row.id for row in requested])
-    columns = dict(zip(Requested._fields, zip(*requested, strict=True), strict=True))
-    cleaned = clean_rows(columns.values())
+        report.counting_ids = _count_up(requested["id"])
+    cleaned = clean_rows(requested.values())
     asked = list(map(query_of, cleaned))
-    broken = [(not row.quotes_match, not row.whole, _surplus(header, row.fields)) for row in rows]
-    # A row with a query, and in order itself, needs no checking: only reasons take their time.
-    unusable = [place for place, query in enumerate(asked) if query is None or any(broken[place])]
-    reasons = _reasons(unusable, cleaned, broken)
+    broken: dict[int, tuple[int, int, int, int]] = {
+        place: (not row.quotes_match, not row.whole, _surplus(header, row.fields), again)
+        for place, row in enumerate(rows)
+        if (again := row.fields == header.headers)
+        or not (row.quotes_match and row.whole)
+        or len(row.fields) > header.width
+    }
+    reasons = _reasons(cleaned, asked, broken)
     kept = [place for place in range(len(rows)) if place not in reasons]
+    further = header.source_columns(values, requested)
     served = [query for place in kept if (query := asked[place]) is not None]
     report.usable += len(kept)
     report.rejected += len(reasons)
@@ -140,13 +149,11 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
                 "source_row": [rows[place].line for place in kept],
                 **{
                     name: [column[place] for place in kept]
-                    for name, column in zip(REQUESTED_COLUMNS, columns.values(), strict=True)
+                    for name, column in zip(REQUESTED_COLUMNS, requested.values(), strict=True)
                 },
                 "identity": [query.identity for query in served],
                 "query": [query.as_json() for query in served],
-                "source_columns": [
-                    header.source_columns(values[place], requested[place]) for place in kept
-                ],
+                "source_columns": [further[place] for place in kept],
             }
         ),
         rejected=_frame(
@@ -162,14 +169,24 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
 
 
 def _reasons(
-    places: Sequence[int],
     cleaned: Sequence[Requested],
-    broken: Sequence[tuple[int, ...]],
+    asked: Sequence[Query | None],
+    broken: dict[int, tuple[int, int, int, int]],
 ) -> dict[int, list[str]]:
-    """By its place, every reason why a row can't be used."""
-    if not places:
+    """By its place, every reason why a row can't be used.
+
+    A row with a query, and in order itself, needs no checking: only reasons take their time.
+    """
+    in_order = (0, 0, 0, 0)
+    doubtful = {
+        place: broken.get(place, in_order)
+        for place, query in enumerate(asked)
+        if query is None or any(broken.get(place, in_order))
+    }
+    if not doubtful:
         return {}
-    checked = check_rows([cleaned[place] for place in places], [broken[place] for place in places])
+    checked = check_rows([cleaned[place] for place in doubtful], list(doubtful.values()))
+    places = list(doubtful)
     return {places[number]: reasons for number, reasons in checked.reasons.items()}
 
 
@@ -196,8 +213,9 @@ def _surplus(header: Header, fields: list[str]) -> int:
 
 
 def _count_up(ids: Sequence[str | None]) -> bool:
-    """Whether ids are the numbers of the rows, and enough of them to be sure."""
-    filled = [value for value in ids if value is not None]
-    return len(filled) > 2 and all(
-        value == str(number) for value, number in zip(filled, count(1), strict=False)
+    """Whether the first ids look like the numbers of the rows."""
+    read = [profile_id(value) for value in ids if value is not None]
+    return len(read) > 1 and all(
+        found is not None and found.sent == number
+        for found, number in zip(read, count(1), strict=False)
     )

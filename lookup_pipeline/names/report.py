@@ -1,6 +1,6 @@
 """What was found out about a names file while it was read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lookup_pipeline.names.encoding import Encoding
@@ -32,7 +32,7 @@ class FileReport:
     usable: int = 0
     rejected: int = 0
     damaged: int = 0
-    counting_ids: bool = field(default=False)
+    counting_ids: bool = False
 
     @property
     def delimiter(self) -> str:
@@ -69,8 +69,8 @@ class FileReport:
                 f"fields seem to be separated by a {self.delimiter} (confidence "
                 f"{self.layout.confidence:.2f})"
             )
-        if self.layout.doubtful_titles:
-            lines = ", ".join(map(str, self.layout.doubtful_titles))
+        if self.layout.title_lines:
+            lines = ", ".join(map(str, self.layout.title_lines))
             found.append(
                 f"what stands on line {lines}, above the header row on line "
                 f"{self.layout.header_line}, was taken for a title and left out"

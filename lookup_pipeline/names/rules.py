@@ -115,6 +115,11 @@ ROW_RULES = (
         "no more fields than the header row, blank ones at the end aside",
         "the row has more fields than the header row, by {}",
     ),
+    RowRule(
+        "header_again",
+        "not the header row once more, as where files were joined",
+        "the row is the header row again",
+    ),
 )
 NAMES_SOMEBODY = RowRule(
     "row",

@@ -38,7 +38,9 @@ _LONGEST = max(map(len, _PLACEHOLDERS))
 
 def said(text: str | None) -> str | None:
     """The value cleaned; None where it says nothing."""
-    cleaned = clean(text) if text else None
+    if not text:
+        return None
+    cleaned = clean(text)
     return None if not cleaned or is_placeholder(cleaned) else cleaned
 
 

@@ -58,7 +58,9 @@ def test_it_tells_what_was_detected_what_would_be_asked_and_every_problem(
             "reasons": ["name 'a@example.org' is an e-mail address, not a name"],
         },
     ]
-    assert (found["rows_usable"], found["rows_rejected"], found["warnings"]) == (3, 2, [])
+    assert (found["rows_usable"], found["rows_rejected"]) == (3, 2)
+    (title,) = found["warnings"]
+    assert "line 1, above the header row on line 2, was taken for a title" in title
 
 
 def test_people_read_the_same_as_text(workplace: Workplace) -> None:

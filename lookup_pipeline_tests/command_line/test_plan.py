@@ -123,7 +123,7 @@ def test_without_a_key_all_but_the_account_is_told(
 
 
 def test_a_file_that_can_not_be_read_is_told_as_by_the_run(workplace: Workplace) -> None:
-    (workplace.names / f"{DAY}.csv").write_bytes(b"name,company\n\x00")
+    (workplace.names / f"{DAY}.csv").write_bytes(b"colour,size\n")
     done = workplace.run("plan", "--date", DAY)
     assert done.returncode == 1
     assert f"{DAY}.csv, line" in done.stderr

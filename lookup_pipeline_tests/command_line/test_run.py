@@ -217,7 +217,7 @@ def test_a_file_that_can_not_be_read_does_not_hold_up_the_other_dates(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:
     sandbox.change(complete_after_polls=0)
-    (workplace.names / f"{DAY}.csv").write_bytes(b"name,company\nZo\xeb,\xff\n")
+    (workplace.names / f"{DAY}.csv").write_bytes("name,company\n山田太郎,\n".encode("shift_jis"))
     workplace.write_csv(PEOPLE, NEXT_DAY)
     done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
     assert done.returncode == 1, told(done)

@@ -11,9 +11,10 @@ from lookup_pipeline.enrichment import identities
 from lookup_pipeline.enrichment.identities import learn_identities
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger import identities as ledger_identities
-from lookup_pipeline.ledger.identities import known_lookups, knows_rules
+from lookup_pipeline.ledger.identities import known_lookups, learned_up_to
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
+from lookup_pipeline.ledger.submissions import queued_ids
 from lookup_pipeline.ledger.tables import aliases, identity_rules
 from lookup_pipeline.names.identity import RULES_VERSION, build_query
 from lookup_pipeline_tests.ledger.helpers import (
@@ -23,6 +24,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     answer,
     claim_all,
     complete,
+    failed,
     fresh_ledger,
     published_rows,
 )
@@ -103,6 +105,52 @@ def test_of_two_lookups_that_are_one_person_now_the_one_with_a_profile_serves(
     assert lookup_ids(ledger, NEXT_DATE) == [2]
 
 
+def test_a_row_keeps_the_lookup_that_was_sent_for_it_whatever_the_new_rules_merge(
+    ledger: Ledger,
+) -> None:
+    rows = [old_row(2, "dr ada", **SPELLED_OTHERWISE), old_row(3, "ada", **ADA)]
+    register(ledger, rows, DATE)
+    claims = claim_all(ledger)
+    # The first failed; the second is still under way when the new version starts.
+    answer(ledger, failed(claims[0].lookup_id))
+    learn_identities(ledger)
+    today = [row._replace(identity=new_row(2, **ADA).identity) for row in rows]
+    register(ledger, today, DATE)
+    assert lookup_ids(ledger, DATE) == [2, 2]
+    answer(ledger, complete(2))
+    register(ledger, [new_row(2, **ADA)], NEXT_DATE)
+    assert lookup_ids(ledger, NEXT_DATE) == [2]
+
+
+def test_two_profiles_that_the_new_rules_merge_stay_with_their_rows(ledger: Ledger) -> None:
+    rows = [old_row(2, "dr ada", **SPELLED_OTHERWISE), old_row(3, "ada", **ADA)]
+    register(ledger, rows, DATE)
+    claim_all(ledger)
+    answer(ledger, complete(1), complete(2))
+    learn_identities(ledger)
+    identity = new_row(2, **ADA).identity
+    register(ledger, [row._replace(identity=identity) for row in rows], DATE)
+    assert lookup_ids(ledger, DATE) == [1, 2]
+
+
+def test_of_two_that_were_never_sent_one_is_sent(ledger: Ledger) -> None:
+    register(ledger, [old_row(2, "dr ada", **SPELLED_OTHERWISE)], DATE)
+    register(ledger, [old_row(2, "ada", **ADA)], NEXT_DATE)
+    learn_identities(ledger)
+    assert lookup_ids(ledger, NEXT_DATE) == [1]
+    with ledger.read() as connection:
+        assert queued_ids(connection, DATE, T0) == [1]
+        assert queued_ids(connection, NEXT_DATE, T0) == [1]
+
+
+def test_what_an_old_process_registers_afterwards_is_learned_too(ledger: Ledger) -> None:
+    register(ledger, [old_row(2, "eve", name="Eve", employer="Acme")], DATE)
+    learn_identities(ledger)
+    register(ledger, [old_row(2, "ada", **ADA)], DATE)
+    learn_identities(ledger)
+    assert register(ledger, [new_row(2, **ADA)], NEXT_DATE).new_lookups == 0
+
+
 def test_a_lookup_whose_rows_are_gone_is_found_by_what_was_sent(ledger: Ledger) -> None:
     register(ledger, [old_row(2, "ada", **ADA)], DATE)
     register(ledger, [], DATE)
@@ -161,7 +209,7 @@ def test_it_is_done_once_for_each_version(ledger: Ledger, monkeypatch: pytest.Mo
     register(ledger, [old_row(2, "ada", **ADA)], DATE)
     learn_identities(ledger)
     with ledger.read() as connection:
-        assert knows_rules(connection, RULES_VERSION)
+        assert learned_up_to(connection, RULES_VERSION) == 1
         learned = connection.scalars(select(identity_rules.c.learned_at)).all()
     learn_identities(ledger)
     with ledger.read() as connection:
@@ -169,7 +217,7 @@ def test_it_is_done_once_for_each_version(ledger: Ledger, monkeypatch: pytest.Mo
     monkeypatch.setattr(identities, "RULES_VERSION", RULES_VERSION + 1)
     learn_identities(ledger)
     with ledger.read() as connection:
-        assert knows_rules(connection, RULES_VERSION + 1)
+        assert learned_up_to(connection, RULES_VERSION + 1) == 1
 
 
 def test_dying_in_the_middle_costs_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +227,7 @@ def test_dying_in_the_middle_costs_nothing(ledger: Ledger, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger_identities, "note_rules", killed)
+        patched.setattr(ledger_identities, "note_learned", killed)
         with pytest.raises(KeyboardInterrupt):
             learn_identities(ledger)
     learn_identities(ledger)

@@ -117,10 +117,11 @@ def test_people_above_what_reads_like_a_header_row_are_not_taken_for_titles(
         read(tmp_path, content)
 
 
-def test_a_second_header_row_further_down_is_a_row_like_any_other(tmp_path: Path) -> None:
+def test_the_header_row_further_down_once_more_is_nobody(tmp_path: Path) -> None:
     content = "name,company,email\nAda,Acme,\nname,company,email\nBob,Acme,\n"
-    usable, _ = read(tmp_path, content)
-    assert [row["source_row"] for row in usable] == [2, 3, 4]
+    usable, rejected = read(tmp_path, content)
+    assert [row["source_row"] for row in usable] == [2, 4]
+    assert "the row is the header row again" in rejected[0]["reasons"]
 
 
 def test_a_file_without_a_header_row_is_an_error_that_says_what_one_needs(tmp_path: Path) -> None:

@@ -88,14 +88,20 @@ def test_a_value_that_breaks_a_rule_does_no_harm_where_another_serves(
 
 
 def test_every_rule_for_a_row_is_broken_in_a_file_and_told_with_its_count(tmp_path: Path) -> None:
-    content = b'name,company\n"Ada "x",Acme\nB\0b,Acme\nEve,Acme,1,2,3\n'
+    content = b'name,company\n"Ada "x",Acme\nB\0b,Acme\nEve,Acme,1,2,3\nname,company\n'
     _, rejected = read(tmp_path, content)
     assert [row["reasons"] for row in rejected] == [
         [by_field("stray_quotes").format(1)],
         [by_field("damage").format(1)],
         [by_field("surplus_fields").format(3)],
+        [by_field("header_again").format(1)],
     ]
-    assert {rule.field for rule in ROW_RULES} == {"stray_quotes", "damage", "surplus_fields"}
+    assert {rule.field for rule in ROW_RULES} == {
+        "stray_quotes",
+        "damage",
+        "surplus_fields",
+        "header_again",
+    }
 
 
 def by_field(field: str) -> str:
@@ -169,9 +175,9 @@ counts = st.sampled_from([0, 0, 0, 0, 1, 3])
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(rows, counts, counts, counts), min_size=1, max_size=5))
+@given(st.lists(st.tuples(rows, counts, counts, counts, counts), min_size=1, max_size=5))
 def test_the_schema_rejects_what_no_query_can_be_built_from_and_gives_each_a_reason(
-    given_rows: list[tuple[Requested, int, int, int]],
+    given_rows: list[tuple[Requested, int, int, int, int]],
 ) -> None:
     requested = [row for row, *_ in given_rows]
     cleaned = clean_rows(zip(*requested, strict=True))

@@ -218,7 +218,8 @@ def _check_titles(rows: list[CsvRow], report: FileReport) -> None:
     for row in above:
         width = layout.header.width
         values = [*row.fields, *[""] * (width - len(row.fields))][:width]
-        asked = build_query(*layout.header.requested([values])[0])
+        requested = layout.header.requested([values])
+        asked = build_query(*(column[0] for column in requested.values()))
         # By name, "Exported by:,Grace Hopper" would be somebody.
         title = asked is None or "name" in asked.parameters
         hold(title, "nobody stands above the header row", f"line {row.line}", 1)

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.create_table(
         "identity_rules",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("learned_up_to", sa.BigInteger(), nullable=False),
         sa.Column("learned_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("version", name="pk_identity_rules"),
     )
