@@ -168,7 +168,9 @@ def _last_guess(
     A few odd characters in a small list must not cost the whole of it; a language that is written
     in other letters, or no text at all, must not go out as a row of signs.
     """
-    if candidates is _EIGHT_BIT and sample and not _is_in_other_letters(sample):
+    other = from_bytes(sample).best()
+    in_two_bytes = other is not None and other.multi_byte_usage > 0
+    if candidates is _EIGHT_BIT and sample and not in_two_bytes:
         return {candidates[0]: 0.0}
     raise _unknown(source_file, sample, candidates, line)
 

@@ -67,9 +67,8 @@ def test_a_broken_file_is_named_with_its_line_and_the_cure_and_changes_nothing(
     earlier.parent.mkdir(parents=True)
     earlier.write_bytes(b"what was read the last time")
     path = workplace.names / f"{DAY}.csv"
-    path.write_bytes(
-        path.read_bytes() + "New One,Elsewhere,\nЗоя Секретная,Кафе,\n".encode("cp1251")
-    )
+    japanese = "New One,Elsewhere,\n山田太郎 Secretname,東京電力,\n".encode("shift_jis")
+    path.write_bytes(path.read_bytes() + japanese)
     done = workplace.run("run", "--date", DAY)
     assert_one_message(done)
     assert f"{DAY}.csv, line 7: " in done.stderr
