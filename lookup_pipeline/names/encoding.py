@@ -53,6 +53,10 @@ _LINE_ENDS_OF_UTF16 = re.compile(rb"\x00[\r\n]|[\r\n]\x00")
 # Greek, Cyrillic, Chinese … No word in Latin letters has four accents in a row.
 _OTHER_LETTERS = re.compile(rb"[\x80-\xff]{4}")
 
+# Bounds what one line can take of the memory. Nobody exports a row of this size: it is no CSV.
+_LONGEST_LINE = 64_000_000
+
+_ONE_ROW_A_LINE = "save the file again as a CSV, in which each row stands on a line of its own"
 _SAVE_AS_UTF8 = "save the file again as CSV UTF-8 (comma delimited)"
 
 
@@ -74,13 +78,9 @@ class Encoding(NamedTuple):
     rival: str | None = None
 
 
-# Bounds what one line can take of the memory. Nobody exports a row of this size: it is no CSV.
-_LONGEST_LINE = 64_000_000
-
-_ONE_ROW_A_LINE = "save the file again as a CSV, in which each row stands on a line of its own"
-
-
 class _Scan(NamedTuple):
+    """What all of a file's bytes say: `beyond_ascii` is a sample of such lines."""
+
     is_utf8: bool
     has_nul: bool
     beyond_ascii: list[bytes]

@@ -13,8 +13,14 @@ from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.header import Header
 from lookup_pipeline.names.identifiers import profile_id
-from lookup_pipeline.names.identity import REQUESTED_COLUMNS, Query, Requested, query_of
-from lookup_pipeline.names.layout import detect_layout
+from lookup_pipeline.names.identity import (
+    IDENTIFIERS,
+    REQUESTED_COLUMNS,
+    Query,
+    Requested,
+    query_of,
+)
+from lookup_pipeline.names.layout import Layout, detect_layout
 from lookup_pipeline.names.report import FileReport
 from lookup_pipeline.names.text_file import TextFile
 from lookup_pipeline.names.validation import check_rows, clean_rows
@@ -142,6 +148,7 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     report.usable += len(kept)
     report.rejected += len(reasons)
     report.damaged += sum(not row.whole for row in rows)
+    report.swallowing += [row.line for row in rows if _swallows(row, report.layout)]
     return NamesBatch(
         usable=_frame(
             {
@@ -210,6 +217,24 @@ def _surplus(header: Header, fields: list[str]) -> int:
     while length > header.width and not fields[length - 1].strip():
         length -= 1
     return length - header.width
+
+
+def _swallows(row: CsvRow, layout: Layout) -> bool:
+    """Whether a field over several lines holds lines that look like rows of their own.
+
+    Two stray quotation marks make one field of all that stands between them.
+    """
+    if "\n" not in row.raw and "\r" not in row.raw:
+        return False
+    for line in row.raw.splitlines()[1:-1]:
+        values = line.split(layout.delimiter)
+        if len(values) == layout.header.width and any(
+            kind.read(values[column])
+            for kind in IDENTIFIERS
+            for column in layout.header.fields.get(kind.field, ())
+        ):
+            return True
+    return False
 
 
 def _count_up(ids: Sequence[str | None]) -> bool:

@@ -1,6 +1,6 @@
 """What was found out about a names file while it was read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lookup_pipeline.names.encoding import Encoding
@@ -8,6 +8,9 @@ from lookup_pipeline.names.layout import DELIMITERS, Layout
 
 # Below it a guess is told as a warning: about one in ten would be wrong.
 _DOUBTFUL = 0.9
+
+# Enough to find the first ones by.
+_MOST_LINES = 20
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class FileReport:
         rejected: Rows that cannot.
         damaged: Those of them with NULs or undecodable bytes.
         counting_ids: Whether the first ids of the file are 1, 2, 3 and so on.
+        swallowing: Lines of rows with a field that seems to hold other rows.
     """
 
     source_file: str
@@ -33,6 +37,7 @@ class FileReport:
     rejected: int = 0
     damaged: int = 0
     counting_ids: bool = False
+    swallowing: list[int] = field(default_factory=list)
 
     @property
     def delimiter(self) -> str:
@@ -74,6 +79,12 @@ class FileReport:
             found.append(
                 f"what stands on line {lines}, above the header row on line "
                 f"{self.layout.header_line}, was taken for a title and left out"
+            )
+        if self.swallowing:
+            lines = ", ".join(map(str, self.swallowing[:_MOST_LINES]))
+            found.append(
+                f"a quoted field of the row on line {lines} runs over lines that look like rows of "
+                "their own: look for quotation marks that do not belong there"
             )
         if self.damaged:
             found.append(

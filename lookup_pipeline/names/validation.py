@@ -99,8 +99,8 @@ def check_rows(
     complaints: dict[int, list[str]] = defaultdict(list)
     nobody: set[int] = set()
     about_rows: dict[int, list[str]] = defaultdict(list)
-    found = failures[["schema_context", "column", "check", "failure_case", "index"]]
-    for context, column, check, value, place in found.itertuples(index=False):
+    columns = ["schema_context", "column", "check", "failure_case", "index"]
+    for context, column, check, value, place in failures[columns].itertuples(index=False):
         if context == "DataFrameSchema":
             nobody.add(int(place))
         elif (rule := _ROW_RULE.get(column)) is not None:
@@ -108,14 +108,13 @@ def check_rows(
         else:
             complaints[int(place)].append(complain(_VALUE_RULE[column, check], value))
     unusable = nobody | about_rows.keys()
-    reasons = {
-        place: [*about_rows.get(place, ()), *complaints.get(place, ()), *missing]
-        for place in sorted(unusable)
-        for missing in [_missing(frame, place) if place in nobody else []]
-    }
-    for place in nobody:
-        reasons[place] = reasons[place] or [NAMES_SOMEBODY.complaint]
-    passed_over = {place: said for place, said in complaints.items() if place not in unusable}
+    reasons = {}
+    for place in sorted(unusable):
+        reasons[place] = [*about_rows.get(place, ()), *complaints.get(place, ())]
+        if place in nobody:
+            reasons[place] += _missing(frame, place)
+            reasons[place] = reasons[place] or [NAMES_SOMEBODY.complaint]
+    passed_over = {place: found for place, found in complaints.items() if place not in unusable}
     return Checked(reasons, passed_over)
 
 

@@ -404,3 +404,9 @@ def _physical_lines(text: str) -> int:
 
 def _without_line_ends(text: str) -> str:
     return text.replace("\r", "").replace("\n", "")
+
+
+def test_rows_between_two_stray_quotation_marks_are_warned_of(tmp_path: Path) -> None:
+    content = 'email,note\na@x.org,"5 ft\nb@x.org,ok\nc@x.org,6"\nd@x.org,"two\nlines, only"\n'
+    (warning,) = report(tmp_path, content).warnings()
+    assert "the row on line 2 runs over lines that look like rows" in warning
