@@ -168,6 +168,10 @@ def _last_guess(
     A few odd characters in a small list must not cost the whole of it; a language that is written
     in other letters, or no text at all, must not go out as a row of signs.
     """
+    if candidates is _SIXTEEN_BIT and sample:
+        # Where most letters are ASCII, the place of their NULs tells the order of the bytes.
+        low_first = sample[1::2].count(0) >= sample[::2].count(0)
+        return {"utf_16_le" if low_first else "utf_16_be": 0.0}
     other = from_bytes(sample).best()
     in_two_bytes = other is not None and other.multi_byte_usage > 0
     if candidates is _EIGHT_BIT and sample and not in_two_bytes:

@@ -140,3 +140,12 @@ def test_an_encoding_that_leaves_no_doubt_is_read_letter_by_letter(
         assert detect_encoding(opened).confidence == 1.0
     usable, _ = read(folder, content)
     assert [row["requested_name"] for row in usable] == names
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_that_the_library_makes_nothing_of_is_read_by_the_place_of_its_nuls(
+    tmp_path: Path, codec: str
+) -> None:
+    content = "\r\n© “Fair” 2026\r\n© “Fair” 2026\r\nname,company,note\r\n".encode(codec)
+    found = report(tmp_path, content).encoding
+    assert (found.codec, found.confidence < 0.9) == (codec.replace("-", "_"), True)
