@@ -96,6 +96,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.wanted: dict[str, list[RequestedRow]] = {}
         # Lookups whose last request may have been processed: nobody may send them.
         self.risky: dict[int, Sent] = {}
+        # The newest claim of each: whatever it says, and however often, nobody else speaks for it.
+        self.claims: dict[int, Sent] = {}
         self.seen = Seen()
         self.released: set[int] = set()
         self.payloads_made = 0
@@ -141,6 +143,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             request = Sent(each.lookup_id, each.number)
             self.sent.append(request)
             self.risky[each.lookup_id] = request
+            self.claims[each.lookup_id] = request
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), kind=_KINDS, wait=st.sampled_from([0, 5, 90]))
@@ -154,7 +157,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     def _answer_request(self, request: Sent, kind: str, wait: int) -> None:
         sent_again = kind in ("not_processed", "retryable")
-        if sent_again and self.risky.get(request.lookup_id) is request:
+        if sent_again and self.claims.get(request.lookup_id) is request:
             self.released.add(request.lookup_id)
         self._record(self._answer(kind, request.lookup_id, request.claim, wait))
 
