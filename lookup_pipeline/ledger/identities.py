@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, not_, select, update
 
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.news import note_news
@@ -20,6 +20,11 @@ from lookup_pipeline.ledger.tables import aliases, identity_rules, lookups, memb
 GIVEN_UP = "\n"
 
 _FETCH = 5_000
+
+
+def is_current() -> ColumnElement[bool]:
+    """Whether rows still find a lookup: no newer one has taken over."""
+    return lookups.c.identity.not_like(f"%{GIVEN_UP}%")
 
 
 class KnownLookup(NamedTuple):
@@ -83,7 +88,7 @@ def lookups_by_id(
         ).where(
             is_one_of(connection, lookups.c.lookup_id, lookup_ids),
             lookups.c.state.in_([state.value for state in states]),
-            lookups.c.identity.not_like(f"%{GIVEN_UP}%"),
+            is_current(),
         )
     )
     return {
@@ -136,9 +141,7 @@ def asked_for(
     current = {
         lookup_id: _current(connection, identity) or lookup_id
         for lookup_id, identity in connection.execute(
-            select(lookups.c.lookup_id, lookups.c.identity).where(
-                lookups.c.identity.like(f"%{GIVEN_UP}%")
-            )
+            select(lookups.c.lookup_id, lookups.c.identity).where(not_(is_current()))
         )
     }
     wanted = [lookups.c.lookup_id > after, lookups.c.identity.not_like(f"{prefix}%")]

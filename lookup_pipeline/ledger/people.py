@@ -26,7 +26,12 @@ class People:
 def people_of(connection: Connection, lookup_date: str, most: int = 20) -> People:
     """Count a partition's people, with so many examples of who was asked for twice."""
     complete = (
-        select(lookups.c.profile_id, memberships.c.lookup_id)
+        select(
+            lookups.c.profile_id,
+            memberships.c.lookup_id,
+            memberships.c.source_file,
+            memberships.c.source_row,
+        )
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
         .where(
             memberships.c.lookup_date == lookup_date,
@@ -50,14 +55,9 @@ def people_of(connection: Connection, lookup_date: str, most: int = 20) -> Peopl
     ]
     examples: dict[int, list[str]] = {profile_id: [] for profile_id in profile_ids}
     rows = connection.execute(
-        select(lookups.c.profile_id, memberships.c.source_file, memberships.c.source_row)
-        .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
-        .where(
-            memberships.c.lookup_date == lookup_date,
-            lookups.c.state == State.COMPLETE.value,
-            lookups.c.profile_id.in_(profile_ids),
-        )
-        .order_by(memberships.c.source_file, memberships.c.source_row)
+        select(complete.c.profile_id, complete.c.source_file, complete.c.source_row)
+        .where(complete.c.profile_id.in_(profile_ids))
+        .order_by(complete.c.source_file, complete.c.source_row)
     )
     for profile_id, source_file, source_row in rows:
         examples[profile_id].append(f"{source_file}:{source_row}")

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.bulk import is_one_of
-from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup
+from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, is_current
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -112,11 +112,6 @@ def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElemen
     if after is None:
         return false()
     return (lookups.c.state == state.value) & (lookups.c.settled_at <= now - after)
-
-
-def is_current() -> ColumnElement[bool]:
-    """Whether rows still find a lookup: no newer one has taken over."""
-    return lookups.c.identity.not_like(f"%{GIVEN_UP}%")
 
 
 def complete_and_followed(

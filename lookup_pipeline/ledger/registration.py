@@ -6,10 +6,15 @@ from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select, update
 
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
-from lookup_pipeline.ledger.identities import KnownLookup, known_lookups, lookups_by_id
+from lookup_pipeline.ledger.identities import (
+    KnownLookup,
+    known_lookups,
+    last_lookup,
+    lookups_by_id,
+)
 from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.refresh import (
     Refresh,
@@ -264,7 +269,7 @@ def _create(
     first = {row.identity: row for row in reversed(rows)}
     if not first:
         return {}
-    last: int = connection.scalar(select(func.coalesce(func.max(lookups.c.lookup_id), 0))) or 0
+    last = last_lookup(connection)
     insert_rows(
         connection,
         lookups,

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
+from lookup_pipeline.ledger.identities import is_current
 from lookup_pipeline.ledger.news import note_news_of
-from lookup_pipeline.ledger.refresh import is_current
 from lookup_pipeline.ledger.states import RESUBMITTABLE, FailureKind, State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
