@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from charset_normalizer import from_bytes
+from charset_normalizer import CharsetMatch, from_bytes
 
 from lookup_pipeline.names.content import Content
 from lookup_pipeline.names.errors import UnreadableFile
@@ -127,8 +127,10 @@ def detect_encoding(content: Content) -> Encoding:
 
 
 def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) -> Encoding:
+    other = from_bytes(sample).best()
+    unknown = _unknown(source_file, line, candidates, other)
     if candidates is _EIGHT_BIT and _is_in_other_letters(sample):
-        raise _unknown(source_file, sample, candidates, line)
+        raise unknown
     matches = {
         match.encoding: match
         for match in from_bytes(sample, cp_isolation=candidates)
@@ -137,11 +139,13 @@ def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) ->
     # How little of the text looks like a mistake.
     sound = {codec: 1 - match.chaos for codec, match in matches.items()}
     if not sound:
-        sound = _last_guess(source_file, sample, candidates, line)
+        last = _last_guess(sample, candidates, other)
+        if last is None:
+            raise unknown
+        sound = {last: 0.0}
     # Where both make text of it equally well, the far commoner one, which comes first.
     best = max(candidates, key=lambda codec: sound.get(codec, -1.0))
     rivals = {_LABELS[codec]: score for codec, score in sound.items() if codec != best}
-    other = from_bytes(sample).best()
     if (
         best in matches
         and other is not None
@@ -160,28 +164,26 @@ def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) ->
     )
 
 
-def _last_guess(
-    source_file: str, sample: bytes, candidates: list[str], line: int
-) -> dict[str, float]:
-    """The commonest candidate for text that none makes sense of, if it is in Latin letters.
+def _last_guess(sample: bytes, candidates: list[str], other: CharsetMatch | None) -> str | None:
+    """The likeliest candidate for text that none makes sense of, if it is in Latin letters.
 
     A few odd characters in a small list must not cost the whole of it; a language that is written
     in other letters, or no text at all, must not go out as a row of signs.
     """
-    if candidates is _SIXTEEN_BIT and sample:
+    if not sample:
+        return None
+    if candidates is _SIXTEEN_BIT:
         # Where most letters are ASCII, the place of their NULs tells the order of the bytes.
         low_first = sample[1::2].count(0) >= sample[::2].count(0)
-        return {"utf_16_le" if low_first else "utf_16_be": 0.0}
-    other = from_bytes(sample).best()
+        return "utf_16_le" if low_first else "utf_16_be"
     in_two_bytes = other is not None and other.multi_byte_usage > 0
-    if candidates is _EIGHT_BIT and sample and not in_two_bytes:
-        return {candidates[0]: 0.0}
-    raise _unknown(source_file, sample, candidates, line)
+    return None if in_two_bytes else candidates[0]
 
 
-def _unknown(source_file: str, sample: bytes, candidates: list[str], line: int) -> UnreadableFile:
+def _unknown(
+    source_file: str, line: int, candidates: list[str], other: CharsetMatch | None
+) -> UnreadableFile:
     problem = "not UTF-8 text, nor in another encoding that is known here"
-    other = from_bytes(sample).best()
     if other is not None and other.encoding not in candidates:
         problem += f" (perhaps {other.encoding.replace('_', '-')})"
     return UnreadableFile(source_file, line, problem, _SAVE_AS_UTF8)
