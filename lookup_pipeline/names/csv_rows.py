@@ -24,6 +24,7 @@ _LONGEST_ROW = 16_000_000
 _MOST_READ_AGAIN = 100_000_000
 _TIMES_READ_AGAIN = 8
 
+BYTE_ORDER_MARK = "\ufeff"
 NUL_OR_UNDECODABLE = re.compile("[\0\udc00-\udcff]")
 
 _CLOSE_QUOTES = (
@@ -58,6 +59,7 @@ def read_rows(
 
     Empty lines are no rows. Lines end with CR LF, LF or CR, also inside quoted fields. A field
     whose quotation mark is never closed costs its first line only: reading goes on with the next.
+    A byte order mark where a line begins is no text: joined files have them in the middle.
 
     Args:
         text: The rest of the file, which must be opened with ``newline=""``.
@@ -72,7 +74,7 @@ def read_rows(
     """
     # The limit belongs to the process: raise it for this file, lower it for nobody.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
-    lines = text.readlines(_FETCH)
+    lines = _fetch(text, _FETCH)
     fetched_all, fetched, read_again = not lines, sum(map(len, lines)), 0
     while lines:
         done, failed = 0, False
@@ -92,7 +94,7 @@ def read_rows(
             # The row goes on beyond what was fetched: fetch twice as much and try again.
             length = sum(map(len, lines))
             if length <= _LONGEST_ROW:
-                more = text.readlines(max(length, _FETCH))
+                more = _fetch(text, max(length, _FETCH))
                 fetched_all = not more
                 fetched += sum(map(len, more))
                 lines += more
@@ -105,9 +107,14 @@ def read_rows(
             yield _row(line, [], lines.pop(0), damaged=damaged, quotes_match=False)
             line += 1
         if not lines and not fetched_all:
-            lines = text.readlines(_FETCH)
+            lines = _fetch(text, _FETCH)
             fetched_all = not lines
             fetched += sum(map(len, lines))
+
+
+def _fetch(text: TextIO, characters: int) -> list[str]:
+    """The next lines of so many characters together; none at the end of the text."""
+    return [line.lstrip(BYTE_ORDER_MARK) for line in text.readlines(characters)]
 
 
 def _row(

@@ -1,7 +1,7 @@
 """Which CSV files belong to a date; reading them is ``reader``'s work."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from upath import UPath
@@ -14,6 +14,7 @@ ENDINGS = (".csv", ".csv.gz", ".csv.zst")
 _LOCAL = {"", "file", "local"}
 
 _PUT_FILE = "put a CSV file in its place, or remove it if there is none"
+_RENAME = "rename the file, with letters of ASCII to be safe"
 _MEND_LINK = "see that what it leads to is there (mounted, not renamed), or remove the link"
 
 
@@ -50,7 +51,8 @@ def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
 
     Raises:
         MissingNamesFolder: The local names folder is not there, or is no folder.
-        UnreadableFile: What should be a file, or the date's folder, is something else.
+        UnreadableFile: What should be a file, or the date's folder, is something else, or its
+            name is no text.
     """
     if names_folder.protocol in _LOCAL:
         # fsspec's own view of a local disk is blind to links that lead nowhere.
@@ -63,6 +65,21 @@ def find_files(names_folder: UPath, lookup_date: dt.date) -> list[NamesFile]:
     day = lookup_date.isoformat()
     found = [*_single_file(names_folder, day), *_folder_files(names_folder, day)]
     return sorted(found, key=lambda file: file.source_file)
+
+
+def packed_twins(files: Iterable[NamesFile]) -> list[str]:
+    """Warnings of files that may be one another, packed: ``a.csv`` beside ``a.csv.gz``."""
+    unpacked: dict[str, list[str]] = {}
+    for file in files:
+        name = file.source_file.lower()
+        packing = next((end for end in (".gz", ".zst") if name.endswith(end)), "")
+        unpacked.setdefault(name.removesuffix(packing), []).append(file.source_file)
+    return [
+        f"{' and '.join(twins)} are each read: if one is another, packed, its rows stand in the "
+        "datasets more than once (nobody is looked up twice); then remove one"
+        for twins in unpacked.values()
+        if len(twins) > 1
+    ]
 
 
 def _single_file(names_folder: UPath, day: str) -> Iterator[NamesFile]:
@@ -82,7 +99,17 @@ def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
         source_file = f"{day}/{path.name}"
         is_csv = path.name.lower().endswith(ENDINGS) and not path.name.startswith(".")
         if is_csv and _is_file(path, source_file):
-            yield NamesFile(path, source_file)
+            yield NamesFile(path, _as_text(source_file))
+
+
+def _as_text(source_file: str) -> str:
+    """A name that datasets can hold: file systems take any bytes for one."""
+    try:
+        source_file.encode()
+    except UnicodeEncodeError:
+        shown = source_file.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise UnreadableFile(shown, 1, "its name is not UTF-8", _RENAME) from None
+    return source_file
 
 
 def _is_file(path: UPath, source_file: str) -> bool:

@@ -7,7 +7,12 @@ from typing import NamedTuple
 from clevercsv.consistency import ConsistencyDetector
 from clevercsv.dialect import SimpleDialect
 
-from lookup_pipeline.names.csv_rows import NUL_OR_UNDECODABLE, CsvRow, read_rows
+from lookup_pipeline.names.csv_rows import (
+    BYTE_ORDER_MARK,
+    NUL_OR_UNDECODABLE,
+    CsvRow,
+    read_rows,
+)
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.header import Header, no_header, read_header
 from lookup_pipeline.names.identity import IDENTIFIERS
@@ -60,7 +65,7 @@ def detect_layout(text: TextFile) -> Layout:
     Raises:
         UnreadableFile: There is no such header row.
     """
-    start = text.start(_SAMPLE)
+    start = text.start(_SAMPLE).lstrip(BYTE_ORDER_MARK)
     declared = _SEP_LINE.match(start)
     ranked = _rank(start) if declared is None else {declared["delimiter"]: 1.0}
     first_line = 1 if declared is None else 2

@@ -89,7 +89,8 @@ def check_rows(
     # dtype=object: pandas' own string type would turn None into NaN.
     frame = pd.DataFrame(list(cleaned), columns=list(Requested._fields), dtype=object)
     counts = [(0,) * len(ROW_RULES)] * len(frame) if broken is None else list(broken)
-    frame[[rule.field for rule in ROW_RULES]] = pd.DataFrame(counts, index=frame.index)
+    properties = [rule.field for rule in ROW_RULES]
+    frame[properties] = pd.DataFrame(counts, frame.index, properties, dtype="int64")
     try:
         SCHEMA.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:

@@ -78,6 +78,20 @@ def test_people_read_the_same_as_text(workplace: Workplace) -> None:
         assert words in done.stdout
 
 
+def test_a_file_of_rejected_rows_only_shows_each_with_its_reason(workplace: Workplace) -> None:
+    path = workplace.names / "rejected.csv"
+    path.write_text("company,notes\nAcme,a\nIBM,b\n")
+    (found,) = check(workplace, str(path))
+    assert found["problems"] == [
+        {"line": line, "rejected": True, "reasons": ["an employer without a name"]}
+        for line in (2, 3)
+    ]
+    assert (
+        "0 rows can be looked up, 2 are rejected"
+        in workplace.run("names", "check", str(path)).stdout
+    )
+
+
 def test_doubts_are_warnings(workplace: Workplace) -> None:
     path = workplace.names / "doubts.csv"
     path.write_bytes("name,company,id\nKurt Gödel,IAS,1\nAda,Acme,2\nEve,Acme,3\n".encode("cp1252"))

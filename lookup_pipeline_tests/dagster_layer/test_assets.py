@@ -1,5 +1,6 @@
 """The assets, run by Dagster in process against the simulated API."""
 
+import gzip
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -181,6 +182,14 @@ def test_what_was_detected_and_what_is_doubtful_is_in_the_metadata(project: Proj
         ("Phone", "carried through"),
     ]
     assert "which is a guess" in str(said["warning"])
+
+
+def test_a_file_that_stands_beside_itself_packed_is_a_warning(project: Project) -> None:
+    project.write(CSV)
+    file = project.folder / "names" / f"{DATE}.csv"
+    file.with_suffix(".csv.gz").write_bytes(gzip.compress(file.read_bytes()))
+    said: dict[str, Any] = metadata(project.run(), "names")
+    assert f"{DATE}.csv and {DATE}.csv.gz are each read" in str(said["warning"])
 
 
 def test_rows_that_turn_out_to_be_one_person_are_shown_as_one(project: Project) -> None:

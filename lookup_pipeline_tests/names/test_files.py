@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from upath import UPath
 
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import find_files
+from lookup_pipeline.names.files import find_files, packed_twins
 
 DAY = dt.date(2026, 1, 6)
 
@@ -55,6 +56,27 @@ def test_packed_files_belong_to_a_date_as_others_do(tmp_path: Path) -> None:
         "2026-01-06/a.csv.GZ",
         "2026-01-06/b.csv.zst",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems hold text only")
+def test_a_file_name_that_is_no_text_is_an_error_that_shows_it(tmp_path: Path) -> None:
+    put(UPath(str(tmp_path)), "2026-01-06/a.csv", "2026-01-06/Gödel.csv")
+    (tmp_path / "2026-01-06" / os.fsdecode(b"G\xf6del.csv")).touch()
+    with pytest.raises(UnreadableFile) as raised:
+        source_files(UPath(str(tmp_path)))
+    assert str(raised.value) == (
+        "2026-01-06/G\\xf6del.csv, line 1: its name is not UTF-8. "
+        "To mend it: rename the file, with letters of ASCII to be safe."
+    )
+
+
+def test_a_file_beside_itself_packed_is_told(tmp_path: Path) -> None:
+    folder = UPath(str(tmp_path))
+    put(folder, "2026-01-06.csv", "2026-01-06.csv.gz", "2026-01-06/a.csv.gz")
+    put(folder, "2026-01-06/b.csv.zst", "2026-01-06/b.CSV.GZ", "2026-01-06/2026-01-06.csv")
+    packed, b = packed_twins(find_files(folder, DAY))
+    assert packed.startswith("2026-01-06.csv and 2026-01-06.csv.gz are each read: ")
+    assert b.startswith("2026-01-06/b.CSV.GZ and 2026-01-06/b.csv.zst are each read: ")
 
 
 def test_a_folder_without_a_file_of_the_date_has_none(tmp_path: Path) -> None:

@@ -86,6 +86,27 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
     assert usable[0]["requested_name"] == "Kurt Gödel"
 
 
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("header", ["name,company\n", '"name","company"\n'])
+def test_joined_files_with_byte_order_marks_are_read_as_if_they_had_none(
+    tmp_path: Path, codec: str, header: str
+) -> None:
+    parts = [header + "Ada,Acme\n", header + '"Hopper, Grace",Navy\n', '"Bob",IBM\n']
+    usable, rejected = read(tmp_path, b"".join(part.encode(codec) for part in parts))
+    asked = [(row["source_row"], row["requested_name"]) for row in usable]
+    assert asked == [(2, "Ada"), (4, "Hopper, Grace"), (5, "Bob")]
+    assert [row["raw_row"] for row in rejected] == [header.strip()]
+
+
+@pytest.mark.parametrize("above", ["", "sep=;\n"])
+def test_a_byte_order_mark_that_stands_there_twice_is_no_part_of_the_file(
+    tmp_path: Path, above: str
+) -> None:
+    content = f'\ufeff\ufeff{above}"name";"company"\nAda;Acme\n'
+    usable, _ = read(tmp_path, content)
+    assert usable[0]["requested_name"] == "Ada"
+
+
 @pytest.mark.parametrize(
     ("header", "field"),
     [
