@@ -137,7 +137,8 @@ def _text(content: bytes, codec: str) -> str:
 def _lines(text: str) -> list[str]:
     lines = _LINE.findall(text)
     hold("".join(lines) == text, "the lines are the text")
-    return lines
+    # Joined files have byte order marks in the middle: where a line begins they are no text.
+    return [line.lstrip("\ufeff") for line in lines]
 
 
 def _rows_again(lines: list[str], report: FileReport) -> list[CsvRow]:
