@@ -8,10 +8,12 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from lookup_pipeline.names.text import clean_identifier, fold_identifier
+from lookup_pipeline.names.values import is_placeholder
 
 # What spreadsheets do to whole numbers: "5244.0" where the column had a gap, "'5244" and "005244"
-# where somebody kept it as text. "5.244E+03" has lost digits and is none.
-_WHOLE = r"'?{}(?:\.0+)?"
+# where somebody kept it as text. "5.244E+03" has lost digits and is none; "5.000" is five thousand
+# in some countries.
+_WHOLE = r"'?{}(?:\.00?)?"
 
 # 18 digits fit a signed 64-bit integer, which is what databases and Parquet keep ids in.
 _PROFILE_ID = re.compile(_WHOLE.format("0*([1-9][0-9]{0,17})"))
@@ -22,10 +24,28 @@ _NPI_NUMBER = re.compile(_WHOLE.format("([1-9][0-9]{9})"))
 # RFC 5321: a path of 256 characters, less its angle brackets.
 _LONGEST_EMAIL = 254
 
-# One address and nothing around it ("Grace <g@example.org>", "mailto:…", "a@x.org;b@x.org").
+# One address. RFC 5321 allows more signs in front of the @, which nobody's address has and which
+# are left over from something else ("|g@x.org|", "mailto%3Ag@x.org").
 _EMAIL = re.compile(
-    r"""[^\s@<>()\[\],;:"\\]+@[^\s@<>()\[\],;:"\\/.]+(\.[^\s@<>()\[\],;:"\\/.]+)+"""
+    r"""
+    [^\s@<>()\[\],;:"\\|*=?%`.'\u2018-\u201f\u00ab\u00bb]
+    [^\s@<>()\[\],;:"\\|*=?%`\u2018-\u201f\u00ab\u00bb]*
+    @(?:[^\W_](?:[\w-]*[^\W_])?\.)+
+    (?:[^\W\d_]{2,}|xn--[a-z0-9-]+)
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
+# What mail programs and spreadsheets put around one: "Grace <g@x.org>", "mailto:g@x.org",
+# "'g@x.org'", "<g@x.org>,".
+_WRAPPED_EMAIL = re.compile(
+    r"""
+    (?:[^<>@]*<)?  (?:mailto:)?  ['"\u2018\u201c]?
+    (?P<email>[^\s<>]+?)
+    ['"\u2019\u201d]?  >?  [.,;]?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LONGEST_WRAPPED = 1_000
 
 _LINKEDIN_PROFILE = re.compile(
     r"""
@@ -50,7 +70,11 @@ _SALES_NAVIGATOR = re.compile(
 _PUB_NUMBERS = re.compile(r"(?:/+[0-9a-z]+){3}", re.IGNORECASE)
 # LinkedIn's own keys, which tell people apart by their case; all other handles do not.
 _OPAQUE_HANDLE = re.compile("AC[ow]AA.*")
-_NOT_IN_A_HANDLE = re.compile(r"[\s/?#%\\\ufffd]")
+_NOT_IN_A_HANDLE = re.compile(r"""[\s/?#%\\\ufffd:;,|@&="<>(){}\[\]*\u2026]""")
+# What a sentence leaves behind a URL.
+_BEHIND_A_HANDLE = ".,;)\u2026'"
+# Pages of LinkedIn's own, and what a broken export puts in the place of a handle.
+_NO_HANDLES = frozenset({"me", "unavailable", "in", "pub", "edit"})
 
 
 class Identifier(NamedTuple):
@@ -67,19 +91,29 @@ class Identifier(NamedTuple):
 
 def profile_id(text: str) -> Identifier | None:
     """Reads a provider's profile id: a positive whole number of at most 18 digits."""
-    match = _PROFILE_ID.fullmatch(clean_identifier(text))
-    return Identifier(int(match[1]), match[1]) if match else None
+    return _whole_number(_PROFILE_ID, text)
 
 
 def npi_number(text: str) -> Identifier | None:
     """Reads a US National Provider Identifier: a 10-digit number."""
-    match = _NPI_NUMBER.fullmatch(clean_identifier(text))
+    return _whole_number(_NPI_NUMBER, text)
+
+
+def _whole_number(form: re.Pattern[str], text: str) -> Identifier | None:
+    # The two of "5\u00b2" is a footnote's, not a digit of the number; NFKC would make it one.
+    if not text.isascii() and any(char.isdigit() and not char.isdecimal() for char in text):
+        return None
+    match = form.fullmatch(clean_identifier(text))
     return Identifier(int(match[1]), match[1]) if match else None
 
 
 def email(text: str) -> Identifier | None:
-    """Reads one e-mail address."""
+    """Reads one e-mail address, also as mail programs write it (``Grace <g@example.org>``)."""
+    if len(text) > _LONGEST_WRAPPED:
+        return None
     address = clean_identifier(text)
+    if not _EMAIL.fullmatch(address) and (wrapped := _WRAPPED_EMAIL.fullmatch(address)):
+        address = wrapped["email"]
     if len(address) > _LONGEST_EMAIL or not _EMAIL.fullmatch(address):
         return None
     return Identifier(address, fold_identifier(address))
@@ -97,8 +131,8 @@ def linkedin_profile(text: str) -> Identifier | None:
     match = _LINKEDIN_PROFILE.fullmatch(clean_identifier(text))
     if match is None:
         return None
-    handle = _decoded(match["handle"])
-    if not handle or _NOT_IN_A_HANDLE.search(handle):
+    handle = _decoded(match["handle"]).rstrip(_BEHIND_A_HANDLE)
+    if _NOT_IN_A_HANDLE.search(handle):
         return None
     if match["kind"].lower() == "pub":
         return _pub_profile(handle, match["rest"])
@@ -122,7 +156,10 @@ def _pub_profile(handle: str, rest: str) -> Identifier | None:
     return _profile_at(f"pub/{quote(handle)}{tail}", handle + tail)
 
 
-def _profile_at(path: str, handle: str) -> Identifier:
+def _profile_at(path: str, handle: str) -> Identifier | None:
+    lower = handle.lower()
+    if lower in _NO_HANDLES or "linkedin.com" in lower or is_placeholder(handle):
+        return None
     compared = handle if _OPAQUE_HANDLE.fullmatch(handle) else fold_identifier(handle)
     return Identifier(f"https://www.linkedin.com/{path}", compared)
 

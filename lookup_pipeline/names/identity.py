@@ -10,9 +10,9 @@ import msgspec
 
 from lookup_pipeline.names import identifiers
 from lookup_pipeline.names.employers import compare_employer
-from lookup_pipeline.names.person_names import clean_name, is_name, is_short
+from lookup_pipeline.names.person_names import clean_name, is_legible, is_name, is_short
 from lookup_pipeline.names.text import fold
-from lookup_pipeline.names.values import said
+from lookup_pipeline.names.values import is_placeholder, said
 
 RULES_VERSION = 2
 """An identity is stored for good and paid for once. Rules that make another text, or another query,
@@ -105,13 +105,15 @@ def query_of(cleaned: Requested) -> Query | None:
         if value and (found := read(value)):
             return Query(f"{_VERSION}:{kind}:{found.compared}", {field: found.sent})
     name, employer = cleaned.name, cleaned.employer
-    if not (name and employer and is_name(name) and is_short(employer)):
+    if not (name and employer and is_name(name) and is_short(employer) and is_legible(employer)):
         return None
     return _by_name(name, employer, cleaned.title)
 
 
-def _by_name(name: str, employer: str, title: str | None) -> Query:
+def _by_name(name: str, employer: str, title: str | None) -> Query | None:
     name = clean_name(name)
+    if is_placeholder(name):
+        return None
     # White space is collapsed to single blanks, so a tab separates without ambiguity.
     compared = f"{compare_name(name)}\t{compare_employer(employer)}"
     parameters: dict[str, str | int] = {"name": name, "current_employer": employer}

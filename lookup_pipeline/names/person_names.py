@@ -15,10 +15,12 @@ from lookup_pipeline.names.text import clean
 _TITLES = frozenset({
     "mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "doctor", "sir", "rev",
     "reverend", "capt", "herr", "frau", "mme", "mlle", "monsieur", "madame", "dipl-ing",
-    "dr-ing", "sra", "srta", "dott",
+    "dr-ing", "sra", "srta", "dott", "dra",
 })
 # fmt: on
-# "Prof. Dr. rer. nat."
+# "M.S. Dhoni", "MS Dhoni": the initials of a name, as they are common in India.
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]\.?|[A-Z]{2}")
+# "Prof. Dr. rer. nat.": in lower case or with a full stop, for "Phil" and "Nat" are people.
 _FACULTIES = frozenset({"med", "phil", "rer", "nat", "ing", "jur", "habil", "hc", "pol", "theol"})
 # After a name, where nobody has them for a last name ...
 # fmt: off
@@ -32,9 +34,11 @@ _CREDENTIALS = frozenset({
 # fmt: off
 _SHORT_CREDENTIALS = frozenset({
     "MA", "MS", "BA", "BS", "DO", "PA", "RN", "NP", "PE", "PT", "OD", "BSN", "MSN", "FNP", "DC",
-    "MPH", "EdD",
+    "MPH", "EdD", "EDD",
 })
 # fmt: on
+# Those of them that are no first name in a list in capitals either.
+_SHOUTED_CREDENTIALS = frozenset({"RN", "BSN", "MSN", "FNP", "MPH", "EDD"})
 # They tell a father from his son, so they stay, in one spelling.
 _GENERATIONS = {"jr": "Jr.", "jnr": "Jr.", "sr": "Sr.", "snr": "Sr."}
 _GENERATIONS |= {word.upper(): kept for word, kept in _GENERATIONS.items()}
@@ -92,6 +96,11 @@ def has_letters(text: str) -> bool:
     return text[:1].isalpha() or any(map(str.isalpha, text))
 
 
+def is_legible(text: str) -> bool:
+    """Whether no letters were lost before the file was written: U+FFFD stands for such a one."""
+    return "\ufffd" not in text
+
+
 def is_short(text: str) -> bool:
     """Whether a name, or an employer's, is short enough to be one."""
     return len(text) <= LONGEST
@@ -99,7 +108,13 @@ def is_short(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a text that is not blank can be a person's name."""
-    return is_short(text) and has_letters(text) and is_no_email(text) and is_no_address(text)
+    return (
+        is_short(text)
+        and has_letters(text)
+        and is_no_email(text)
+        and is_no_address(text)
+        and is_legible(text)
+    )
 
 
 def clean_name(text: str) -> str:
@@ -128,7 +143,8 @@ def _clean_once(name: str) -> str:
     suffixes: list[str] = []
     # "Salinger, J.D." and "LE, MA" are people: one word alone has no suffixes behind it.
     while len(" ".join(parts[:-1]).split()) > 1 and (
-        (kept := _only_suffixes(parts[-1], shouted=name.isupper())) is not None
+        # "DOE, JANE, MA": a third part is no first name.
+        (kept := _only_suffixes(parts[-1], shouted=name.isupper() and len(parts) == 2)) is not None
     ):
         suffixes = kept + suffixes
         parts.pop()
@@ -156,7 +172,7 @@ def _has_more_than_a_name(name: str) -> bool:
     if len(words) < 3:
         return False
     last = words[-1]
-    return _bare(words[0]) in _TITLES or (_is_suffix(last) and _generation(last) != last)
+    return _is_title(words[0], shouted=False) or (_is_suffix(last) and _generation(last) != last)
 
 
 def _bare(word: str) -> str:
@@ -174,12 +190,20 @@ def _without_nicknames(name: str) -> str:
 def _without_titles(part: str, *, keep: int) -> str:
     """A part without the titles in front of it; so many words are not titles."""
     words = part.split()
-    first = 0
+    first, shouted = 0, part.isupper()
     while len(words) - first > keep and (
-        _bare(words[first]) in _TITLES or (first and _bare(words[first]) in _FACULTIES)
+        _is_title(words[first], shouted=shouted) or (first and _is_faculty(words[first]))
     ):
         first += 1
     return " ".join(words[first:])
+
+
+def _is_title(word: str, *, shouted: bool) -> bool:
+    return _bare(word) in _TITLES and (shouted or not _INITIALS.fullmatch(word))
+
+
+def _is_faculty(word: str) -> bool:
+    return _bare(word) in _FACULTIES and (word.islower() or word.endswith("."))
 
 
 def _is_a_remark(before: str, behind: str) -> bool:
@@ -193,10 +217,10 @@ def _is_a_remark(before: str, behind: str) -> bool:
 def _only_suffixes(part: str, *, shouted: bool) -> list[str] | None:
     """The generations among a part's words, if it has nothing but suffixes; else ``None``.
 
-    In a name all in capitals the short credentials are first names as likely as not.
+    In a name all in capitals most short credentials are first names as likely as not.
     """
     words = part.split()
-    short = frozenset[str]() if shouted else _SHORT_CREDENTIALS
+    short = _SHOUTED_CREDENTIALS if shouted else _SHORT_CREDENTIALS
     if not all(_is_suffix(word) or word.replace(".", "") in short for word in words):
         return None
     return [found for word in words if (found := _generation(word)) is not None]

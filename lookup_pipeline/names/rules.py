@@ -75,6 +75,18 @@ VALUE_RULES = (
         f"is longer than {person_names.LONGEST} characters",
     ),
     Rule(
+        "name",
+        person_names.is_legible,
+        "no replacement characters (U+FFFD)",
+        "has letters that were lost before the file was written (U+FFFD)",
+    ),
+    Rule(
+        "employer",
+        person_names.is_legible,
+        "no replacement characters (U+FFFD)",
+        "has letters that were lost before the file was written (U+FFFD)",
+    ),
+    Rule(
         "employer",
         person_names.is_short,
         f"at most {person_names.LONGEST} characters",

@@ -28,6 +28,7 @@ from lookup_pipeline.names.employers import compare_employer
         ["U.S. Steel Corp.", "US Steel Corporation"],
         ["Acme S.A. de C.V.", "Acme SA de CV", "Acme"],
         ["Acme - Inc.", "Acme"],
+        ["Acme\u00ae", "Acme\u2122 PLLC", "Acme mbH"],
         ["京都大学", "京都大学\u200b"],
     ],
 )
@@ -49,6 +50,8 @@ def test_legal_forms_case_and_punctuation_do_not_make_another_employer(
         ("Co-op", "Op"),
         ("example.com", "example.org"),
         ("Inc. Magazine", "Magazine"),
+        ("Boys and", "Boys"),
+        ("Banco de", "Banco"),
     ],
 )
 def test_words_accents_and_domains_make_another_employer(one: str, other: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookup_pipeline.names import employers, person_names, values
+from lookup_pipeline.names import employers, identifiers, person_names, values
 from lookup_pipeline.names.identity import RULES_VERSION, Query, Requested, build_query
 from lookup_pipeline.names.text import clean, fold, fold_identifier
 from lookup_pipeline_tests.names.helpers import reasons_of
@@ -126,6 +126,8 @@ def test_a_name_cannot_run_over_into_the_employer() -> None:
         "https://linkedin.com:443/pub/grace-hopper",
         "HTTPS://WWW.LINKEDIN.COM/IN/GRACE-HOPPER",
         "www.linkedin.com/in/grace-hopper/?originalSubdomain=uk",
+        "https://www.linkedin.com/in/grace-hopper,",
+        "https://www.linkedin.com/in/grace-hopper).",
         "https://www.linkedin.com/in/grace-hopper/details/experience/",
         "https://www.linkedin.com/in/grace-hopper?miniProfileUrn=urn%3Ali%3Afs",
     ],
@@ -166,6 +168,18 @@ def test_the_numbers_of_an_old_public_linkedin_url_tell_people_apart() -> None:
         "https://[linkedin.com/in/x",
         "https://www.linkedin.com/talent/profile/x",
         "https://lnkd.in/x",
+        "https://www.linkedin.com/in/https://www.linkedin.com/in/x",
+        "https://www.linkedin.com/in/www.linkedin.com/in/x",
+        "https://www.linkedin.com/in/x,https://www.linkedin.com/in/y",
+        "https://www.linkedin.com/in/x|y",
+        "https://www.linkedin.com/in/null",
+        "https://www.linkedin.com/in/None/",
+        "https://www.linkedin.com/in/undefined",
+        "https://www.linkedin.com/in/unavailable",
+        "https://www.linkedin.com/in/me/",
+        "https://www.linkedin.com/in/-",
+        "https://www.linkedin.com/in/in/x",
+        "https://www.linkedin.com/in/{{handle}}",
     ],
 )
 def test_what_is_no_profile_is_not_asked_for(url: str) -> None:
@@ -184,6 +198,7 @@ def test_what_is_no_profile_is_not_asked_for(url: str) -> None:
         ("42.0", 42),
         ("042.00", 42),
         ("'42", 42),
+        ('="0042"', 42),
         ("9" * 18, int("9" * 18)),
     ],
 )
@@ -204,6 +219,8 @@ def test_an_id_is_a_positive_whole_number(text: str, sent: int) -> None:
         "5.244E+03",
         "x",
         "1,000",
+        "5.000",
+        "5²",
         "9" * 19,
         "9" * 19 + ".0",
         "²x",
@@ -242,13 +259,42 @@ def test_an_email_keeps_its_case_when_sent_but_not_in_the_identity() -> None:
         "a@b..org",
         "a b@x.org",
         "a@x.org ::: b@x.org",
-        "mailto:a@x.org",
         "a@x.org;b@x.org",
-        "Ada <a@x.org>",
+        "Ada <a@x.org>, Eve <e@x.org>",
+        "|a@x.org|",
+        "mailto%3Aa@x.org",
+        ".a@x.org",
+        "a@-x.org",
+        "a@1.2",
+        "a*@x.org",
     ],
 )
 def test_anything_else_is_no_email(text: str) -> None:
     assert reasons_of(email=text) == [f"email '{text}' is not an e-mail address"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mailto:a@x.org",
+        "Ada <a@x.org>",
+        '"Lovelace, Ada" <a@x.org>',
+        "<a@x.org>",
+        "'a@x.org'",
+        "'a@x.org",
+        "\u201ca@x.org\u201d",
+        "a@x.org;",
+        "<mailto:a@x.org>",
+        '="a@x.org"',
+    ],
+)
+def test_what_mail_programs_put_around_an_email_goes(text: str) -> None:
+    assert build_query(email=text) == Query("v2:email:a@x.org", {"email": "a@x.org"})
+
+
+@pytest.mark.parametrize("text", ["o'brien@x.org", "a.b+c_d-e@sub.x-y.co.uk", "ü@straße.example"])
+def test_an_email_with_less_common_signs_is_one(text: str) -> None:
+    assert build_query(email=text) == Query(f"v2:email:{text}", {"email": text})
 
 
 def test_an_email_is_as_long_as_an_email_can_be() -> None:
@@ -369,13 +415,15 @@ def test_a_version_of_the_rules_has_the_same_lists_for_good() -> None:
         person_names._FACULTIES,
         person_names._CREDENTIALS,
         person_names._SHORT_CREDENTIALS,
+        person_names._SHOUTED_CREDENTIALS,
         [f"{word}: {kept}" for word, kept in person_names._GENERATIONS.items()],
         employers._LEGAL_FORMS,
         [f"{word}: {plain}" for word, plain in employers._SLASHED.items()],
         values._PLACEHOLDERS,
+        identifiers._NO_HANDLES,
     ]
     digest = hashlib.sha256(repr([sorted(words) for words in lists]).encode()).hexdigest()
-    assert digest[:12] == "0a46ebd9ae9f", (
+    assert digest[:12] == "60b4e7175fa4", (
         "Another list makes other identities of some rows: raise RULES_VERSION, then this digest"
     )
 

@@ -35,6 +35,21 @@ def test_a_title_stays_with_a_last_name_whatever_else_is_cleaned(written: str, s
     assert clean_name(written) == sent
 
 
+@pytest.mark.parametrize(
+    "name", ["M.S. Srinivasan Iyer", "M.R. Srinivasan Iyer", "D.R. Vijay Kumar", "MS Vijay Kumar"]
+)
+def test_initials_that_read_like_titles_stay(name: str) -> None:
+    assert clean_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("Dr. Phil Van Dyke", "Phil Van Dyke"), ("Dr. Pol de Jong", "Pol de Jong")],
+)
+def test_first_names_that_read_like_faculties_stay(written: str, sent: str) -> None:
+    assert clean_name(written) == sent
+
+
 @pytest.mark.parametrize("name", ["Don Johnson", "Dean Martin", "Lord Byron", "Rector Anna Doe"])
 def test_first_names_that_are_titles_too_stay(name: str) -> None:
     assert clean_name(name) == name
@@ -51,6 +66,8 @@ def test_first_names_that_are_titles_too_stay(name: str) -> None:
         ("Hopper, Grace, PhD", "Grace Hopper"),
         ("Grace Hopper Esq.", "Grace Hopper"),
         ("Grace Hopper - PhD", "Grace Hopper"),
+        ("GRACE HOPPER, RN", "Grace Hopper"),
+        ("HOPPER, GRACE, MA", "Grace Hopper"),
     ],
 )
 def test_credentials_go(written: str, sent: str) -> None:

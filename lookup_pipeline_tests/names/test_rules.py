@@ -26,6 +26,8 @@ SALES_NAVIGATOR = (
     "is a Sales Navigator address, which names nobody outside of it: use the public profile's"
 )
 
+LOST_LETTERS = "has letters that were lost before the file was written (U+FFFD)"
+
 # A value that breaks each rule, and no other.
 BREAKS: list[tuple[tuple[str, str], str]] = [
     (("id", "is not a positive whole number"), "C-1001"),
@@ -46,7 +48,9 @@ BREAKS: list[tuple[tuple[str, str], str]] = [
     (("name", "is a web address, not a name"), "https://example.com/ada"),
     (("name", "has no letters"), "+1 555 0100"),
     (("name", "is longer than 200 characters"), LONG),
+    (("name", LOST_LETTERS), "M\ufffdller Hans"),
     (("employer", "is longer than 200 characters"), LONG),
+    (("employer", LOST_LETTERS), "Caf\ufffd Inc."),
 ]
 
 

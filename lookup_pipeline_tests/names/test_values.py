@@ -17,6 +17,16 @@ from lookup_pipeline.names.values import is_placeholder, said
         "n.a.",
         "#N/A",
         "#REF!",
+        "#NV",
+        "#BEZUG!",
+        "#DIV/0!",
+        "#NOM?",
+        "#N/D",
+        "[null]",
+        "\\N",
+        "N / A",
+        '="N/A"',
+        "&nbsp;",
         "null",
         "NULL",
         "(null)",
@@ -59,6 +69,11 @@ def test_no_value_is_none() -> None:
         "X",
         "湯",
         "C++",
+        "#1 Cochran",
+        "#teamlunch",
+        "AT&T",
+        "R&D; Legal",
+        "=Acme",
         "None LLC",
     ],
 )
@@ -68,7 +83,15 @@ def test_whole_values_only_are_taken_for_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "cleaned"),
-    [(" Ada\u00a0 L ", "Ada L"), ("Go\u0308del", "Gödel"), ("A\x00B", "AB"), ("a\r\nb", "a b")],
+    [
+        (" Ada\u00a0 L ", "Ada L"),
+        ("Go\u0308del", "Gödel"),
+        ("A\x00B", "AB"),
+        ("a\r\nb", "a b"),
+        ('="00123"', "00123"),
+        ("AT&amp;T", "AT&T"),
+        ("O&#39;Brien &amp;amp; Co", "O'Brien & Co"),
+    ],
 )
 def test_what_is_said_is_clean_text(text: str, cleaned: str) -> None:
     assert said(text) == cleaned
