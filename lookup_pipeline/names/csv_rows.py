@@ -53,7 +53,13 @@ class CsvRow(NamedTuple):
 
 
 def read_rows(
-    text: TextIO, source_file: str, delimiter: str, *, line: int = 1, damaged: bool = True
+    text: TextIO,
+    source_file: str,
+    delimiter: str,
+    *,
+    line: int = 1,
+    damaged: bool = True,
+    spaced: bool = False,
 ) -> Iterator[CsvRow]:
     """Yields the rows of a CSV file, the header row among them, one at a time.
 
@@ -66,6 +72,7 @@ def read_rows(
         source_file: The file, for the error's sake.
         delimiter: What separates fields.
         line: The physical line on which ``text`` begins.
+        spaced: Whether blanks may stand between a delimiter and a quotation mark.
         damaged: Whether to look for NULs and undecodable bytes; costs a little.
 
     Raises:
@@ -78,7 +85,7 @@ def read_rows(
     fetched_all, fetched, read_again = not lines, sum(map(len, lines)), 0
     while lines:
         done, failed = 0, False
-        reader = csv.reader(lines, strict=True, delimiter=delimiter)
+        reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=spaced)
         try:
             for fields in reader:
                 first, done = done, reader.line_num

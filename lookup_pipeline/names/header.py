@@ -1,12 +1,17 @@
 """What a CSV's columns mean: which of them say whom to look up, which are carried through.
 
-- Case, spaces, underscores and hyphens make no difference: ``E-Mail`` is ``email``.
+- Case, spaces, underscores and hyphens make no difference, nor what forms put behind a header:
+  ``E-Mail``, ``Email *`` and ``Email:`` are ``email``.
 - Several columns for the same thing (``employer`` and ``company``, or ``email`` twice): row by row
   the first one that serves (a valid address, another value than "N/A") is taken. Main columns
   (``ALIASES``) come before ``LAST_RESORTS``, then those further left before the others. All but the
-  first are also carried through, and the first where it is not taken, so that nothing is lost.
-- ``first_name`` and ``last_name`` together are one more column for ``name``, after any other.
-  They are carried through except in the rows whose name they make.
+  first are also carried through, and the first where it is not taken, so that nothing is lost. Of
+  two columns with one header the second may be somebody else's (the owner's, say): it does not
+  serve for what names a person alone, such as an e-mail address.
+- ``first_name`` and ``last_name`` together, with a middle name and with Jr., Sr. or III as a
+  suffix, are one more column for ``name``, after any other. They are carried through except in the
+  rows whose name they make.
+- A ``first_name`` without a ``last_name`` is put before the ``name`` where that lacks it.
 - A further column keeps its header as it is in the file. One without a header is called
   ``column_3`` by its position, and is carried through where it holds something; the second
   ``notes`` becomes ``notes_2``.
@@ -15,10 +20,11 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.identity import IDENTIFIERS, Requested
-from lookup_pipeline.names.person_names import is_name
+from lookup_pipeline.names.person_names import has_letters, is_generation, is_name
 from lookup_pipeline.names.text import clean
 from lookup_pipeline.names.values import is_placeholder
 
@@ -38,6 +44,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "associated company (primary)",
         "associated company",
         "organization name",
+        "organization",
+        "organisation",
         "organization 1 - name",
     ),
     "title": (
@@ -51,6 +59,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "linkedin_url": (
         "linkedin url",
+        "linkedin",
         "linkedin profile",
         "linkedin profile url",
         "person linkedin url",
@@ -84,9 +93,16 @@ LAST_RESORTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-FIRST_NAMES = ("first name", "given name")
-LAST_NAMES = ("last name", "family name")
+# Parts of a name, in the order in which they make it.
+PARTS: dict[str, tuple[str, ...]] = {
+    "first name": ("first name", "given name", "first", "forename", "vorname"),
+    "middle name": ("middle name",),
+    "last name": ("last name", "family name", "last", "surname", "nachname"),
+    "name suffix": ("name suffix", "suffix"),
+}
 
+# What forms write behind the header of a column that must be filled in.
+_BEHIND = re.compile(r"(?:\s*(?:[*:]|\((?:required|optional)\)))+$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_-]+")
 
 _CURE = (
@@ -96,7 +112,7 @@ _CURE = (
 
 
 def _key(header: str) -> str:
-    return _SEPARATORS.sub("", clean(header).casefold())
+    return _SEPARATORS.sub("", _BEHIND.sub("", clean(header)).casefold())
 
 
 _FIELD_BY_KEY = {
@@ -105,8 +121,8 @@ _FIELD_BY_KEY = {
     for field, names in aliases.items()
     for alias in names
 }
-_FIRST_KEYS = {_key(name) for name in FIRST_NAMES}
-_LAST_KEYS = {_key(name) for name in LAST_NAMES}
+_PART_BY_KEY = {_key(alias): part for part, aliases in PARTS.items() for alias in aliases}
+_IDENTIFYING = {kind.field for kind in IDENTIFIERS}
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,9 @@ class Header:
     Attributes:
         headers: The header row's values.
         fields: The columns that may serve each of ``Requested``'s fields, the preferred first.
-        name_parts: The columns of first and last name, when the file has both.
+        name_parts: The columns of first and last name, when the file has both, and of what else
+            belongs to a name, by their part of it.
+        first_name: The column of first names in a file without last names.
         further: The columns that are carried through, under their unique headers.
         nameless: Those of them that have no header.
         passed_over: The preferred columns where another may serve in their place, each with its
@@ -125,7 +143,8 @@ class Header:
 
     headers: list[str]
     fields: dict[str, list[int]]
-    name_parts: tuple[int, int] | None
+    name_parts: dict[str, int]
+    first_name: int | None
     further: list[tuple[str, int]]
     nameless: frozenset[str]
     passed_over: list[tuple[str, str, int]]
@@ -140,13 +159,14 @@ class Header:
         """Whether the columns suffice to look somebody up."""
         if not self.fields.keys().isdisjoint({"id", "linkedin_url", "email", "npi_number"}):
             return True
-        return "employer" in self.fields and ("name" in self.fields or self.name_parts is not None)
+        return "employer" in self.fields and ("name" in self.fields or bool(self.name_parts))
 
     def meanings(self) -> list[tuple[str, str]]:
         """Each column's header with what it is taken for: a field, or ``carried through``."""
         meant = {column: field for field, columns in self.fields.items() for column in columns}
-        if self.name_parts is not None:
-            meant |= dict(zip(self.name_parts, ("first name", "last name"), strict=True))
+        meant |= {column: part for part, column in self.name_parts.items()}
+        if self.first_name is not None:
+            meant[self.first_name] = "first name"
         return [
             (header, meant.get(column, "carried through"))
             for column, header in enumerate(self.headers)
@@ -167,12 +187,15 @@ class Header:
             or [None] * len(rows)
             for field in Requested._fields
         }
-        if self.name_parts is not None:
+        if self.name_parts:
             names = zip(picked["name"], rows, strict=True)
             picked["name"] = [
                 name if name and _can_be_a_name(name) else self._name_from_parts(row) or name
                 for name, row in names
             ]
+        if self.first_name is not None:
+            firsts = columns[self.first_name] if columns else ()
+            picked["name"] = list(map(_with_first_name, picked["name"], firsts))
         return picked
 
     def source_columns(
@@ -189,18 +212,50 @@ class Header:
             for values, row, wanted in zip(found, rows, requested[field], strict=True):
                 if (value := row[column].strip()) and value != wanted:
                     values[header] = row[column]
-        if self.name_parts is not None:
-            parts = [header for header, column in self.further if column in self.name_parts]
+        if self.name_parts:
+            parts = {column: header for header, column in self.further}
             for values, row, name in zip(found, rows, requested["name"], strict=True):
                 if name and name == self._name_from_parts(row):
-                    for header in parts:
-                        del values[header]
+                    for column in self._name_columns(row):
+                        del values[parts[column]]
         return found
 
+    def repeated_by(self, fields: Sequence[str]) -> bool:
+        """Whether a row is a header row again: every value is the name of a column.
+
+        Joined files have one in the middle, in another spelling or order at times.
+        """
+        if fields == self.headers:
+            return True
+        # Quick, because every row is asked: hardly one begins so.
+        if fields and _quick_key(fields[0]) not in self._quick_keys:
+            return False
+        keys = [_key(value) for value in fields if value.strip()]
+        own = {_key(header) for header in self.headers}
+        return len(keys) > 1 and all(is_column_name(key) or key in own for key in keys)
+
+    def is_same_as(self, fields: Sequence[str]) -> bool:
+        """Whether a header row has the same columns in the same order, however they are spelt."""
+        return [*map(_key, fields)] == [*map(_key, self.headers)]
+
+    @cached_property
+    def _quick_keys(self) -> frozenset[str]:
+        known = [*_FIELD_BY_KEY, *_PART_BY_KEY, ""]
+        return frozenset(map(_quick_key, [*known, *self.headers]))
+
+    def _name_columns(self, row: Sequence[str]) -> list[int]:
+        """The columns that make a row's name."""
+        return [
+            column
+            for part, column in self.name_parts.items()
+            if part in _WHOLE_NAME or _PART_SERVES[part](row[column].strip())
+        ]
+
     def _name_from_parts(self, row: Sequence[str]) -> str | None:
-        parts = [row[column].strip() for column in self.name_parts or ()]
-        # "Null" and "Na" are people's last names: in half a name only what is no word is none.
-        return " ".join(parts) if all(any(map(str.isalpha, part)) for part in parts) else None
+        whole = [row[self.name_parts[part]].strip() for part in _WHOLE_NAME]
+        if not all(map(_is_half_a_name, whole)) or all(map(is_placeholder, whole)):
+            return None
+        return " ".join(row[column].strip() for column in self._name_columns(row))
 
 
 def read_header(headers: Sequence[str]) -> Header | None:
@@ -217,12 +272,16 @@ def read_header(headers: Sequence[str]) -> Header | None:
     for column, key in enumerate(keys):
         if found := _FIELD_BY_KEY.get(key):
             rank, field = found
-            ranked.setdefault(field, []).append((rank, column))
+            if field not in _IDENTIFYING or key not in keys[:column]:
+                ranked.setdefault(field, []).append((rank, column))
     fields = {field: [column for _rank, column in sorted(all_)] for field, all_ in ranked.items()}
-    first = next((column for column, key in enumerate(keys) if key in _FIRST_KEYS), None)
-    last = next((column for column, key in enumerate(keys) if key in _LAST_KEYS), None)
-    name_parts = None if first is None or last is None else (first, last)
-    if not fields and name_parts is None:
+    parts = {part: column for column, part in reversed(_parts(keys))}
+    name_parts = {part: parts[part] for part in PARTS if part in parts}
+    first_name = None
+    if not name_parts.keys() >= set(_WHOLE_NAME):
+        first_name = parts.get("first name") if "name" in fields else None
+        name_parts = {}
+    if not fields and not name_parts:
         return None
     preferred = {columns[0] for columns in fields.values()}
     named = _unique(headers)
@@ -230,6 +289,7 @@ def read_header(headers: Sequence[str]) -> Header | None:
         list(headers),
         fields,
         name_parts,
+        first_name,
         [(header, column) for column, header in enumerate(named) if column not in preferred],
         frozenset(
             unique for unique, header in zip(named, headers, strict=True) if not header.strip()
@@ -237,14 +297,43 @@ def read_header(headers: Sequence[str]) -> Header | None:
         [
             (field, named[columns[0]], columns[0])
             for field, columns in fields.items()
-            if len(columns) > 1 or (field == "name" and name_parts is not None)
+            if len(columns) > 1 or (field == "name" and name_parts)
         ],
     )
+
+
+def is_column_name(text: str) -> bool:
+    """Whether a text is the name of a column that says something about whom to look up."""
+    key = _key(text)
+    return key in _FIELD_BY_KEY or key in _PART_BY_KEY
 
 
 def no_header(source_file: str, line: int, problem: str) -> UnreadableFile:
     """Makes the error for a file without a header row that can be used."""
     return UnreadableFile(source_file, line, problem, _CURE)
+
+
+def _parts(keys: Sequence[str]) -> list[tuple[int, str]]:
+    return [(column, _PART_BY_KEY[key]) for column, key in enumerate(keys) if key in _PART_BY_KEY]
+
+
+def _quick_key(header: str) -> str:
+    """Like a key, for a first look only."""
+    return header.casefold().translate(_NO_SIGNS)
+
+
+def _is_half_a_name(part: str) -> bool:
+    # "Null" and "Na" are people's last names: in half a name only what is no word is none.
+    return has_letters(part) and (part.isalpha() or not is_placeholder(part))
+
+
+def _with_first_name(name: str | None, first: str) -> str | None:
+    """The name with the first name in front of it, unless it has that already."""
+    first = first.strip()
+    if not (name and first and _can_be_a_name(first) and _can_be_a_name(name)):
+        return name
+    known = name.casefold().replace(",", " ").split()
+    return name if all(word in known for word in first.casefold().split()) else f"{first} {name}"
 
 
 def _first_filled(
@@ -277,6 +366,14 @@ def _says_something(value: str) -> bool:
 def _can_be_a_name(value: str) -> bool:
     return _says_something(value) and is_name(value)
 
+
+# Without them there is no name; what else belongs to one may be missing.
+_WHOLE_NAME = ("first name", "last name")
+_PART_SERVES: dict[str, Callable[[str], bool]] = {
+    "middle name": _can_be_a_name,
+    "name suffix": is_generation,
+}
+_NO_SIGNS = str.maketrans("", "", " _-*:\ufeff\u00a0")
 
 _SERVES: dict[str, Callable[[str], object]] = {kind.field: kind.read for kind in IDENTIFIERS}
 _SERVES["name"] = _can_be_a_name

@@ -14,7 +14,7 @@ from lookup_pipeline.names.csv_rows import (
     read_rows,
 )
 from lookup_pipeline.names.errors import UnreadableFile
-from lookup_pipeline.names.header import Header, no_header, read_header
+from lookup_pipeline.names.header import Header, is_column_name, no_header, read_header
 from lookup_pipeline.names.identity import IDENTIFIERS
 from lookup_pipeline.names.person_names import has_letters
 from lookup_pipeline.names.text_file import TextFile
@@ -31,6 +31,8 @@ _SEP_LINE = re.compile(
 # read like a header must not make titles of the people above it.
 _FIRST_ROWS = 20
 
+_MOVE_DOWN = "move what is a person's row below the header row, and delete what is none"
+
 # The library looks at every cell: so many characters are judged in some 50 ms.
 _SAMPLE = 20_000
 
@@ -45,6 +47,7 @@ class Layout(NamedTuple):
         title_lines: The physical lines above the header row on which something stands.
         header_line: The physical line on which the header row starts.
         header: What the columns mean.
+        spaced: Whether blanks stand between delimiters and quotation marks, as in `"a", "b"`.
     """
 
     delimiter: str
@@ -53,6 +56,7 @@ class Layout(NamedTuple):
     title_lines: list[int]
     header_line: int
     header: Header
+    spaced: bool
 
 
 def detect_layout(text: TextFile) -> Layout:
@@ -69,7 +73,11 @@ def detect_layout(text: TextFile) -> Layout:
     declared = _SEP_LINE.match(start)
     ranked = _rank(start) if declared is None else {declared["delimiter"]: 1.0}
     first_line = 1 if declared is None else 2
-    first_rows = {delimiter: _first_rows(text, delimiter, first_line) for delimiter in ranked}
+    spaced = {delimiter: _is_spaced(start, delimiter) for delimiter in ranked}
+    first_rows = {
+        delimiter: _first_rows(text, delimiter, first_line, spaced[delimiter])
+        for delimiter in ranked
+    }
     found = {
         delimiter: row_and_header
         for delimiter, rows in first_rows.items()
@@ -89,12 +97,21 @@ def detect_layout(text: TextFile) -> Layout:
         [title.line for title in titles],
         row.line,
         header,
+        spaced[delimiter],
     )
 
 
-def _first_rows(text: TextFile, delimiter: str, first_line: int) -> list[CsvRow]:
+def _is_spaced(start: str, delimiter: str) -> bool:
+    """Whether quotation marks stand behind blanks, in the first rows: `"Ada", "Acme, Inc."`."""
+    quoted = rf'{re.escape(delimiter)} *"'
+    return len(re.findall(rf'{re.escape(delimiter)} +"', start)) * 2 > len(
+        re.findall(quoted, start)
+    )
+
+
+def _first_rows(text: TextFile, delimiter: str, first_line: int, spaced: bool) -> list[CsvRow]:
     with text.open(first_line) as lines:
-        rows = read_rows(lines, text.source_file, delimiter, line=first_line)
+        rows = read_rows(lines, text.source_file, delimiter, line=first_line, spaced=spaced)
         return list(islice(rows, _FIRST_ROWS))
 
 
@@ -131,15 +148,15 @@ def _is_title(row: CsvRow, header: Header) -> bool:
 
     It names nobody by an address or a number, and has one value only ("Contacts"), or few of which
     one at most has letters ("As of", "2026-01-05"), or which have a label ("Exported by:", "Grace
-    Hopper").
+    Hopper"), or the name of a column ("Person", "Company": labels above several columns each).
     """
     filled = _filled(row)
     if any(kind.read(value) for kind in IDENTIFIERS for value in filled):
         return False
+    if len(filled) <= 1 or any(map(is_column_name, filled)):
+        return True
     few = len(filled) <= header.width // 2
-    return len(filled) <= 1 or (
-        few and (filled[0].endswith(":") or sum(map(has_letters, filled)) <= 1)
-    )
+    return few and (filled[0].endswith(":") or sum(map(has_letters, filled)) <= 1)
 
 
 def _filled(row: CsvRow) -> list[str]:
@@ -150,6 +167,10 @@ def _no_header(source_file: str, rows: list[CsvRow]) -> UnreadableFile:
     if not rows:
         return no_header(source_file, 1, "no header row: the file is empty")
     first = rows[0]
+    for row in rows[1:]:
+        if (header := read_header(row.fields)) is not None and header.serves:
+            problem = f"it stands above what seems to be the header row, on line {row.line}"
+            return UnreadableFile(source_file, first.line, problem, _MOVE_DOWN)
     if not first.quotes_match:
         problem = "no header row: its quotation marks do not match"
     else:

@@ -234,6 +234,11 @@ def _is_suffix(word: str) -> bool:
     return bare in _CREDENTIALS or _generation(word) is not None
 
 
+def is_generation(text: str) -> bool:
+    """Whether a text is what tells a father from his son: "Jr.", "Sr.", "III"."""
+    return _generation(text) is not None
+
+
 def _generation(word: str) -> str | None:
     """In its one spelling. "J.R." are initials, and "Ii" is a Japanese name."""
     word = word.rstrip(".")

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
+from itertools import product
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from lookup_pipeline.names.identity import (
 )
 from lookup_pipeline.names.layout import Layout, detect_layout
 from lookup_pipeline.names.report import FileReport
+from lookup_pipeline.names.text import fold
 from lookup_pipeline.names.text_file import TextFile
 from lookup_pipeline.names.validation import check_rows, clean_rows
 
@@ -29,6 +30,13 @@ from lookup_pipeline.names.validation import check_rows, clean_rows
 # fields of megabytes.
 _BATCH_CHARACTERS = 16_000_000
 _CHARACTERS_OF_A_BLANK = 8
+
+# Ids nearer to each other than this, on average, count something.
+_DENSE = 10
+
+# Columns that hold these are worth a word where they are not read; ids may be anybody's.
+_TELLING = {"linkedin_url", "email"}
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ def _rows(text: TextFile, report: FileReport) -> Generator[CsvRow, None, None]:
             layout.delimiter,
             line=layout.first_line,
             damaged=report.encoding.damaged,
+            spaced=layout.spaced,
         )
         for row in rows:
             if row.line == layout.header_line:
@@ -132,12 +141,13 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     requested = header.requested(values)
     if report.usable + report.rejected == 0:
         report.counting_ids = _count_up(requested["id"])
+        report.unread = _unread(header, values)
     cleaned = clean_rows(requested.values())
     asked = list(map(query_of, cleaned))
     broken: dict[int, tuple[int, int, int, int]] = {
         place: (not row.quotes_match, not row.whole, _surplus(header, row.fields), again)
         for place, row in enumerate(rows)
-        if (again := row.fields == header.headers)
+        if (again := header.repeated_by(row.fields))
         or not (row.quotes_match and row.whole)
         or len(row.fields) > header.width
     }
@@ -149,6 +159,12 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     report.rejected += len(reasons)
     report.damaged += sum(not row.whole for row in rows)
     report.swallowing += [row.line for row in rows if _swallows(row, report.layout)]
+    report.other_headers += [
+        rows[place].line
+        for place, (*_others, again) in broken.items()
+        if again and not header.is_same_as(rows[place].fields)
+    ]
+    report.shared += _shared(rows, cleaned, asked)
     return NamesBatch(
         usable=_frame(
             {
@@ -192,9 +208,15 @@ def _reasons(
     }
     if not doubtful:
         return {}
-    checked = check_rows([cleaned[place] for place in doubtful], list(doubtful.values()))
-    places = list(doubtful)
-    return {places[number]: reasons for number, reasons in checked.reasons.items()}
+    # Sheets end in thousands of rows that say the same, which is nothing.
+    alike = list(dict.fromkeys((cleaned[place], counts) for place, counts in doubtful.items()))
+    checked = check_rows([row for row, _counts in alike], [counts for _row, counts in alike])
+    numbers = {each: number for number, each in enumerate(alike)}
+    return {
+        place: reasons
+        for place, counts in doubtful.items()
+        if (reasons := checked.reasons.get(numbers[cleaned[place], counts])) is not None
+    }
 
 
 def _frame(columns: dict[str, Sequence[object]]) -> pd.DataFrame:
@@ -238,9 +260,47 @@ def _swallows(row: CsvRow, layout: Layout) -> bool:
 
 
 def _count_up(ids: Sequence[str | None]) -> bool:
-    """Whether the first ids look like the numbers of the rows."""
-    read = [profile_id(value) for value in ids if value is not None]
-    return len(read) > 1 and all(
-        found is not None and found.sent == number
-        for found, number in zip(read, count(1), strict=False)
-    )
+    """Whether ids look like the numbers of rows, of this file or of somebody's table.
+
+    The provider's are spread over hundreds of millions.
+    """
+    read = {int(found.sent) for value in ids if value and (found := profile_id(value))}
+    if len(read) < 2:
+        return read == {1}
+    return max(read) - min(read) < _DENSE * len(read)
+
+
+def _unread(header: Header, rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Columns that hold identifiers of people, in a file that has no column for these."""
+    found = []
+    for (name, column), kind in product(header.further, IDENTIFIERS):
+        values = [value for row in rows[:_LOOKED_AT] if (value := row[column].strip())]
+        if (
+            kind.field in _TELLING
+            and kind.field not in header.fields
+            and 2 * sum(kind.read(value) is not None for value in values) > len(values)
+        ):
+            found.append((name, kind.field))
+    return found
+
+
+def _shared(
+    rows: Sequence[CsvRow], cleaned: Sequence[Requested], asked: Sequence[Query | None]
+) -> list[int]:
+    """Lines of rows that share an identifier with another one, and have another name."""
+    names: dict[str, str] = {}
+    lines = []
+    for row, requested, query in zip(rows, cleaned, asked, strict=True):
+        # Those that are asked for by their name have no identifier to share.
+        if query is None or requested.name is None or "name" in query.parameters:
+            continue
+        first = names.setdefault(query.identity, requested.name)
+        if first != requested.name and not _may_be_one(first, requested.name):
+            lines.append(row.line)
+    return lines
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    """Whether two names have a word in common, as "Bill Gates" and "Gates, William" do."""
+    words, others = (set(fold(name).replace(",", " ").split()) for name in (one, other))
+    return not words.isdisjoint(others)

@@ -1,5 +1,6 @@
 """What was found out about a names file while it was read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +26,11 @@ class FileReport:
         usable: Rows that can be looked up.
         rejected: Rows that cannot.
         damaged: Those of them with NULs or undecodable bytes.
-        counting_ids: Whether the first ids of the file are 1, 2, 3 and so on.
+        counting_ids: Whether the first ids of the file seem to be numbers of rows.
         swallowing: Lines of rows with a field that seems to hold other rows.
+        other_headers: Lines of further header rows whose columns are others.
+        unread: Columns that hold identifiers but are not read, with the field they would be.
+        shared: Lines of rows that share an identifier with a row of another name.
     """
 
     source_file: str
@@ -38,6 +42,9 @@ class FileReport:
     damaged: int = 0
     counting_ids: bool = False
     swallowing: list[int] = field(default_factory=list)
+    other_headers: list[int] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    shared: list[int] = field(default_factory=list)
 
     @property
     def delimiter(self) -> str:
@@ -75,16 +82,29 @@ class FileReport:
                 f"{self.layout.confidence:.2f})"
             )
         if self.layout.title_lines:
-            lines = ", ".join(map(str, self.layout.title_lines))
             found.append(
-                f"what stands on line {lines}, above the header row on line "
+                f"what stands on {_on(self.layout.title_lines)}, above the header row on line "
                 f"{self.layout.header_line}, was taken for a title and left out"
             )
         if self.swallowing:
-            lines = ", ".join(map(str, self.swallowing[:_MOST_LINES]))
             found.append(
-                f"a quoted field of the row on line {lines} runs over lines that look like rows of "
-                "their own: look for quotation marks that do not belong there"
+                f"a quoted field of the row on {_on(self.swallowing)} runs over lines that look "
+                "like rows of their own: look for quotation marks that do not belong there"
+            )
+        if self.other_headers:
+            found.append(
+                f"there is a header row of other columns on {_on(self.other_headers)}: the rows "
+                "below it were read by the first header row. Make a file of its own of them"
+            )
+        found += [
+            f"the column {header!r} seems to hold what {field} is for, and is not read: rename it "
+            f"to {field} if it is the person's"
+            for header, field in self.unread
+        ]
+        if self.shared:
+            found.append(
+                "rows share an identifier with a row of another name, and are taken for the same "
+                f"person: see {_on(self.shared)}"
             )
         if self.damaged:
             found.append(
@@ -93,8 +113,15 @@ class FileReport:
             )
         if self.counting_ids:
             found.append(
-                "the id column counts 1, 2, 3: are these the provider's profile ids, or the "
-                "numbers of the rows? Rename the column if they are the latter, or strangers are "
+                "the id column seems to count: are these the provider's profile ids, or the "
+                "numbers of rows? Rename the column if they are the latter, or strangers are "
                 "looked up"
             )
         return [f"{self.source_file}: {each}" for each in found]
+
+
+def _on(lines: Sequence[int]) -> str:
+    """Where that is: the first lines, and how many more."""
+    first = ", ".join(map(str, lines[:_MOST_LINES]))
+    more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+    return f"line{'s' * (len(lines) > 1)} {first}{more}"

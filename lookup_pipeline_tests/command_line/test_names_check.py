@@ -98,7 +98,7 @@ def test_doubts_are_warnings(workplace: Workplace) -> None:
     (found,) = check(workplace, str(path))
     guess, ids = found["warnings"]
     assert "Windows-1252, which is a guess" in guess
-    assert "the id column counts 1, 2, 3" in ids
+    assert "the id column seems to count" in ids
 
 
 def test_a_file_that_cannot_be_read_is_told_with_line_and_cure_and_the_others_are_read(

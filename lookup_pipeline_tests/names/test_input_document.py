@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookup_pipeline.names.header import ALIASES, FIRST_NAMES, LAST_NAMES, LAST_RESORTS, read_header
+from lookup_pipeline.names.header import ALIASES, LAST_RESORTS, PARTS, read_header
 from lookup_pipeline.names.layout import DELIMITERS
 from lookup_pipeline.names.rules import NAMES_SOMEBODY, ROW_RULES, VALUE_RULES
 
@@ -53,13 +53,13 @@ def test_every_mess_in_the_table_has_a_test() -> None:
 
 def test_the_columns_in_the_document_are_the_aliases() -> None:
     columns = {cells[0]: cells[1:] for cells in table("Columns")}
-    assert set(columns) == {f"`{field}`" for field in ALIASES} | {"first name", "last name"}
+    assert set(columns) == {f"`{field}`" for field in ALIASES} | set(PARTS)
     for field, names in ALIASES.items():
         main, last_resort = columns[f"`{field}`"]
         assert in_code(main) == set(names), field
         assert in_code(last_resort) == set(LAST_RESORTS.get(field, ())), field
-    assert in_code(columns["first name"][0]) == set(FIRST_NAMES)
-    assert in_code(columns["last name"][0]) == set(LAST_NAMES)
+    for part, names in PARTS.items():
+        assert in_code(columns[part][0]) == set(names), part
 
 
 def test_every_column_of_the_exports_is_known() -> None:

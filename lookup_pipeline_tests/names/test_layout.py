@@ -70,6 +70,8 @@ def test_excels_unicode_text_is_read(tmp_path: Path) -> None:
         ["Attendees", "As of 2026-01-05", ""],
         ["Attendees,,,", "As of, 2026-01-05,,"],
         ["", "Attendees,,,", "", '"Two', 'lines, and a comma",,,'],
+        ["Person,Company,,"],
+        ["Name,My list"],
     ],
 )
 def test_title_lines_above_the_header_row_are_passed_over(tmp_path: Path, above: list[str]) -> None:
@@ -113,7 +115,7 @@ def test_people_above_what_reads_like_a_header_row_are_not_taken_for_titles(
     tmp_path: Path, content: str
 ) -> None:
     # Somebody joined two files: what stands above must not vanish without a word.
-    with pytest.raises(UnreadableFile, match="line 1: no column of the header row is known"):
+    with pytest.raises(UnreadableFile, match=r"line 1: it stands above .*, on line 2\. .* move"):
         read(tmp_path, content)
 
 
@@ -122,6 +124,33 @@ def test_the_header_row_further_down_once_more_is_nobody(tmp_path: Path) -> None
     usable, rejected = read(tmp_path, content)
     assert [row["source_row"] for row in usable] == [2, 4]
     assert "the row is the header row again" in rejected[0]["reasons"]
+
+
+@pytest.mark.parametrize("again", ["NAME,Company,E-Mail", "name , company,", "Name,,Email:"])
+def test_a_header_row_in_another_spelling_is_nobody(tmp_path: Path, again: str) -> None:
+    content = f"name,company,email\nAda,Acme,\n{again}\nBob,Acme,\n"
+    usable, rejected = read(tmp_path, content)
+    assert [row["source_row"] for row in usable] == [2, 4]
+    assert "the row is the header row again" in rejected[0]["reasons"]
+
+
+def test_a_header_row_of_other_columns_is_nobody_and_is_warned_of(tmp_path: Path) -> None:
+    content = "name,company\nAda,Acme\nCompany,Name\nIBM,Bob\n"
+    usable, rejected = read(tmp_path, content)
+    assert [row["source_row"] for row in rejected] == [3]
+    assert len(usable) == 2
+    (told,) = report(tmp_path, content).warnings()
+    assert "there is a header row of other columns on line 3" in told
+
+
+@pytest.mark.parametrize("header", ["Name, Company, Note", '"Name", "Company", "Note"'])
+def test_blanks_between_delimiters_and_quotation_marks_are_nothing(
+    tmp_path: Path, header: str
+) -> None:
+    usable, rejected = read(tmp_path, f'{header}\n"Ada", "Acme, Inc.", "a ""b"""\n')
+    assert rejected == []
+    assert usable[0]["requested_employer"] == "Acme, Inc."
+    assert list(usable[0]["source_columns"].values()) == ['a "b"']
 
 
 def test_a_file_without_a_header_row_is_an_error_that_says_what_one_needs(tmp_path: Path) -> None:

@@ -162,6 +162,61 @@ def test_half_a_name_is_no_name_but_is_not_lost(tmp_path: Path) -> None:
     assert usable[0]["source_columns"] == {"first_name": "Ada", "last_name": ""}
 
 
+@pytest.mark.parametrize(
+    ("first", "last"), [("nan", "nan"), ("N/A", "N/A"), ("N/A", "Smith"), ("#N/A", "Smith")]
+)
+def test_parts_of_a_name_that_say_nothing_make_none(tmp_path: Path, first: str, last: str) -> None:
+    _, rejected = read(tmp_path, f"first name,last name,company\n{first},{last},Acme\n")
+    assert rejected[0]["reasons"] == ["an employer without a name"]
+
+
+def test_a_middle_name_and_a_suffix_tell_people_apart(tmp_path: Path) -> None:
+    content = (
+        "First Name,Middle Name,Last Name,Suffix,Company\n"
+        "John,Alan,Smith,Sr.,Acme\nJohn,,Smith,Jr.,Acme\nJohn,-,Smith,PhD,Acme\n"
+    )
+    usable, _ = read(tmp_path, content)
+    assert [row["requested_name"] for row in usable] == [
+        "John Alan Smith Sr.",
+        "John Smith Jr.",
+        "John Smith",
+    ]
+    assert usable[0]["source_columns"] == {}
+    assert usable[2]["source_columns"] == {"Middle Name": "-", "Suffix": "PhD"}
+
+
+def test_a_first_name_beside_a_name_is_put_before_it_where_it_lacks(tmp_path: Path) -> None:
+    content = (
+        "Name,Vorname,Company\nSmith,John,Acme\nSmith,Jane,Acme\nAda King,Ada,Acme\n"
+        '"King, Ada",Ada,Acme\nVan Dyke,,Acme\n,Eve,Acme\nN/A,Eve,Acme\n'
+    )
+    usable, rejected = read(tmp_path, content)
+    assert [row["requested_name"] for row in usable] == [
+        "John Smith",
+        "Jane Smith",
+        "Ada King",
+        "King, Ada",
+        "Van Dyke",
+    ]
+    assert [row["source_row"] for row in rejected] == [7, 8]
+    assert usable[0]["source_columns"] == {"Vorname": "John"}
+
+
+def test_a_second_column_of_the_same_header_names_nobody(tmp_path: Path) -> None:
+    # The second is the owner's as likely as not.
+    content = "Name,Company,Email,Email\nAda,Acme,,boss@example.com\n"
+    usable, _ = read(tmp_path, content)
+    assert usable[0]["requested_email"] is None
+    assert usable[0]["source_columns"] == {"Email_2": "boss@example.com"}
+
+
+@pytest.mark.parametrize("header", ["Name*,Company *,E-Mail:", "Name (required),Company,Email *:"])
+def test_what_forms_put_behind_a_header_is_no_part_of_it(tmp_path: Path, header: str) -> None:
+    usable, _ = read(tmp_path, f"{header}\nAda,Acme,a@example.com\n")
+    assert usable[0]["requested_name"] == "Ada"
+    assert usable[0]["requested_email"] == "a@example.com"
+
+
 def test_further_columns_keep_their_headers_and_never_share_one(tmp_path: Path) -> None:
     usable, _ = read(tmp_path, "email,Note,Note,Note_2,,note, \na@example.com,1,2,3,4,5,6\n")
     assert usable[0]["source_columns"] == {
@@ -318,12 +373,58 @@ def test_batches_are_bounded_and_keep_the_order(tmp_path: Path) -> None:
     assert pd.concat([batch.usable for batch in batches])["source_row"].tolist() == [*range(2, 27)]
 
 
-def test_ids_that_count_the_rows_are_told(tmp_path: Path) -> None:
-    counting = "id,email\n" + "".join(f"{n},p{n}@example.com\n" for n in range(1, 5))
-    told = report(tmp_path, counting).warnings()
-    assert len(told) == 1
-    assert "the id column counts 1, 2, 3" in told[0]
-    assert report(tmp_path, counting.replace("\n3,", "\n7,")).warnings() == []
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["1", "2", "3", "4"],
+        ["0", "1", "2"],
+        ["1", "2", "4", "Total"],
+        ["3", "2", "1"],
+        ["1041", "1042.0", "", "1044"],
+        ["1"],
+    ],
+)
+def test_ids_that_count_rows_are_told(tmp_path: Path, ids: list[str]) -> None:
+    content = "id,email\n" + "".join(f"{id_},a{id_}@example.com\n" for id_ in ids)
+    (told,) = report(tmp_path, content).warnings()
+    assert "the id column seems to count" in told
+
+
+@pytest.mark.parametrize("ids", [["5244", "193054", "66120418"], ["5244"], [""], ["C-1", "C-2"]])
+def test_the_providers_ids_are_no_numbers_of_rows(tmp_path: Path, ids: list[str]) -> None:
+    content = "id,email\n" + "".join(f"{id_},a{id_}@example.com\n" for id_ in ids)
+    assert report(tmp_path, content).warnings() == []
+
+
+def test_an_identifier_of_several_people_is_told(tmp_path: Path) -> None:
+    content = (
+        "name,company,email\nAda King,Acme,info@example.com\n"
+        "Bob Stone,Acme,info@example.com\nBill Gates,Acme,bg@example.com\n"
+        '"Gates, William",Acme,BG@example.com\n,,info@example.com\n'
+    )
+    (told,) = report(tmp_path, content).warnings()
+    assert "rows share an identifier with a row of another name" in told
+    assert told.endswith("see line 3")
+
+
+def test_a_column_of_identifiers_that_is_not_read_is_told(tmp_path: Path) -> None:
+    people = "".join(f"P{n},Acme,linkedin.com/in/p{n},p{n}@example.com,\n" for n in range(3))
+    content = f"name,company,profile,Mailadresse,note\n{people}"
+    linkedin, email = report(tmp_path, content).warnings()
+    assert "the column 'profile' seems to hold what linkedin_url is for" in linkedin
+    assert "the column 'Mailadresse' seems to hold what email is for" in email
+    # The owner's address is one, beside the person's.
+    content = content.replace("Mailadresse", "email").replace("profile", "linkedin")
+    assert report(tmp_path, content.replace(",note", ",owner email")).warnings() == []
+
+
+def test_a_sheet_that_ends_in_blank_rows_is_read_with_all_of_them(tmp_path: Path) -> None:
+    usable, rejected = read(tmp_path, "name,company\nAda,Acme\n" + ",\n" * 1_000)
+    assert len(usable) == 1
+    assert len(rejected) == 1_000
+    assert {tuple(row["reasons"]) for row in rejected} == {
+        ("no id, linkedin_url, email, npi_number, nor a name with an employer",)
+    }
 
 
 def test_batches_of_no_rows_are_refused(tmp_path: Path) -> None:

@@ -144,7 +144,10 @@ def _lines(text: str) -> list[str]:
 def _rows_again(lines: list[str], report: FileReport) -> list[CsvRow]:
     first = report.layout.first_line
     text = io.StringIO("".join(lines[first - 1 :]), newline="")
-    return list(read_rows(text, report.source_file, report.layout.delimiter, line=first))
+    layout = report.layout
+    return list(
+        read_rows(text, report.source_file, layout.delimiter, line=first, spaced=layout.spaced)
+    )
 
 
 def _check_coverage(lines: list[str], rows: list[CsvRow], report: FileReport) -> None:
@@ -163,7 +166,10 @@ def _check_coverage(lines: list[str], rows: list[CsvRow], report: FileReport) ->
         )
         if row.quotes_match:
             (fields,) = csv.reader(
-                io.StringIO(row.raw, newline=""), strict=True, delimiter=report.layout.delimiter
+                io.StringIO(row.raw, newline=""),
+                strict=True,
+                delimiter=report.layout.delimiter,
+                skipinitialspace=report.layout.spaced,
             )
             hold(fields == row.fields, "a row's values are those of its text", f"line {row.line}")
     _check_empty(lines[done:], done)
