@@ -124,8 +124,8 @@ def run(
 ) -> None:
     """Enrich partitions, without a daemon: read, submit what is new, follow, publish.
 
-    Exit codes: 0 settled, 3 time ran out with lookups still in flight (run it again), 1 error,
-    2 bad usage, 130 interrupted.
+    Exit codes: 0 settled, 3 lookups are still in flight or queued (time, limits, maxima: run it
+    again), 1 error, 2 bad usage, 130 interrupted.
     """
     _load_env()
     with _plain_errors():
@@ -205,9 +205,17 @@ def names() -> None:
 
 @names.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(files: tuple[str, ...], *, as_json: bool) -> None:
-    """Show how files would be read: what was detected, the columns, first rows, every problem.
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON.",
+)
+@click.option("--all", "show_all", is_flag=True, help="Every problem, not the first 20 of a kind.")
+def check(files: tuple[str, ...], *, as_json: bool, show_all: bool) -> None:
+    """Show how files would be read: what was detected, the columns, first rows, problems.
+
+    FILE may be a date's folder; then its CSV files are read.
 
     Nothing is written and nothing is sent. Exit codes: 0 all files can be read, whatever becomes of
     their rows, 1 one can't, 2 bad usage.
@@ -216,7 +224,9 @@ def check(files: tuple[str, ...], *, as_json: bool) -> None:
 
     from lookup_pipeline.command_line import names_check as command  # noqa: PLC0415
 
-    if not command.check(Console(emoji=False), files, as_json=as_json):
+    # What is piped somewhere has no edge to wrap at.
+    console = Console(emoji=False, soft_wrap=not sys.stdout.isatty())
+    if not command.check(console, files, as_json=as_json, show_all=show_all):
         sys.exit(_ERROR)
 
 

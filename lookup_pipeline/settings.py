@@ -7,6 +7,7 @@ Read when used, so that definitions load without secrets; only what they consist
 import math
 import os
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -67,6 +68,11 @@ DEFAULTS = {
     MAX_TRIES: "3",
 }
 
+
+_PREFIXES = ("LOOKUP_PIPELINE_", "ROCKETREACH_")
+_NAMES = frozenset({*DEFAULTS, API_KEY, "ROCKETREACH_WEBHOOK_ID", "ROCKETREACH_WEBHOOK_SECRET"})
+# A letter or two amiss; what differs more is another program's.
+_ALIKE = 0.94
 
 PLAN_WINDOWS = ("minute", "hour", "day", "month")
 """The windows for which the provider's plans limit lookups."""
@@ -183,12 +189,17 @@ def plan_limits() -> dict[str, int]:
     return found
 
 
-def check_numbers() -> None:
-    """Check every numeric setting: one that is used last should not fail after the spending.
+def check_settings() -> None:
+    """Check all settings: one that is used last should not fail after the spending.
 
     Raises:
-        ConfigurationError: one is not a number, or not in its range.
+        ConfigurationError: one is not a number, or not in its range, or one is misspelt, which
+            would leave a maximum unset without a word.
     """
+    for name in os.environ:
+        if name.startswith(_PREFIXES) and name not in _NAMES:
+            for meant in get_close_matches(name, _NAMES, n=1, cutoff=_ALIKE):
+                raise ConfigurationError(f"{name} is no setting; {meant} is. Which is meant?")
     plan_limits()
     for name in _AT_MOST:
         optional(name)

@@ -33,7 +33,7 @@ from lookup_pipeline.settings import (
     MAX_NEW_PER_RUN,
     REFRESH_AFTER_DAYS,
     RETRY_FAILED_AFTER_DAYS,
-    check_numbers,
+    check_settings,
     days,
     maximum,
 )
@@ -57,7 +57,7 @@ def lookups(
 ) -> MaterializeResult[None]:
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
     mark_run(context)
-    check_numbers()
+    check_settings()
     watch, lookup_date, output, book = (
         Stopwatch(),
         context.partition_key,

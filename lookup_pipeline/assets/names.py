@@ -17,7 +17,7 @@ from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, w
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import find_files, packed_twins
+from lookup_pipeline.names.files import find_files, packed_twins, without_files
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders
 
@@ -56,11 +56,11 @@ def names_and_rejected_names(
         ) from error
     told = _told(context, reports, packed_twins(files))
     if not files:
-        message = f"There is no {lookup_date}.csv, and no folder {lookup_date}/, in {folders.names}"
+        message = without_files(folders.names, lookup_date)
         if before:
             message += (
-                f": the {before} rows that it had leave the published datasets. Put the file back "
-                "and run again to have them back, free of charge"
+                f". The rows that it had ({before}) leave the published datasets. Put the file "
+                "back and run again to have them back, free of charge"
             )
         context.log.warning(message)
         told |= warning(message)

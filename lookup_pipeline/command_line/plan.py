@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -18,7 +18,7 @@ from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import find_files
+from lookup_pipeline.names.files import find_files, packed_twins, without_files
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import (
@@ -27,9 +27,13 @@ from lookup_pipeline.settings import (
     REFRESH_AFTER_DAYS,
     RETRY_FAILED_AFTER_DAYS,
     ConfigurationError,
+    check_settings,
     days,
     maximum,
 )
+
+if TYPE_CHECKING:
+    from lookup_pipeline.names.report import FileReport
 
 _COLUMNS = ("usable", "rejected", "reused", "new", "refreshed", "queued")
 
@@ -44,6 +48,7 @@ class Estimate:
         seconds: how long the limits make it take, as far as they are known; None for ever.
         credits_remaining: of the kind that is spent; None where that is not known.
         trouble: why the account's figures are missing.
+        warnings: what is doubtful about the files.
     """
 
     partitions: Sequence[Forecast]
@@ -51,6 +56,7 @@ class Estimate:
     seconds: float | None
     credits_remaining: float | None
     trouble: str | None
+    warnings: Sequence[str]
 
     @property
     def total(self) -> Forecast:
@@ -81,6 +87,7 @@ def make_plan(
         WorkFailedError: a file can't be read.
         ConfigurationError: a setting can't be used.
     """
+    check_settings()
     folders, ledger, now = Folders(), LedgerResource().open(), utc_now()
     refresh = Refresh(
         now,
@@ -92,11 +99,16 @@ def make_plan(
         files = [
             (each, find_files(folders.names, date.fromisoformat(each))) for each in lookup_dates
         ]
-        found = forecast(ledger, files, refresh, maximum(MAX_NEW_PER_RUN, max_new))
+        reports: list[FileReport] = []
+        found = forecast(ledger, files, refresh, maximum(MAX_NEW_PER_RUN, max_new), reports)
+        warnings = [without_files(folders.names, each) for each, of_date in files if not of_date]
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
     remaining, trouble = _ask_account(ledger)
-    made = Estimate(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble)
+    for _date, of_date in files:
+        warnings += packed_twins(of_date)
+    warnings += [doubt for report in reports for doubt in report.warnings()]
+    made = Estimate(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble, warnings)
     with ledger.read() as connection:
         seconds = seconds_needed(
             connection,
@@ -137,8 +149,9 @@ def plan(
 
 def show(console: Console, made: Estimate) -> None:
     """Print a plan for a person."""
-    table = Table("date", title="Rows, and lookups to send", title_justify="left")
-    for name in (*_COLUMNS, "credits at most"):
+    table = Table(title="Rows, and lookups to send", title_justify="left")
+    table.add_column("date", no_wrap=True)
+    for name in (*_COLUMNS, "credits"):
         table.add_column(name, justify="right")
     for each in made.partitions:
         table.add_row(each.lookup_date, *_cells(each), str(made.credits_at_most(each)))
@@ -156,13 +169,16 @@ def _cells(each: Forecast) -> list[str]:
 
 def _remarks(made: Estimate) -> list[str]:
     most = made.all_credits_at_most
-    found = [f"At most {most} credits: a lookup that finds no contact data costs none."]
+    found = [f"Warning: {each}" for each in made.warnings]
+    found += [f"At most {most} credits: a lookup that finds no contact data costs none."]
     if most < made.total.to_send:
         found.append(
             f"{made.total.to_send} lookups wait, but a run may send {made.max_new} at most; "
             "the rest stays queued."
         )
-    if made.seconds is None:
+    if most == 0:
+        pass
+    elif made.seconds is None:
         found.append("A limit of 0 keeps all of them from being sent.")
     else:
         took = timedelta(seconds=round(made.seconds))
@@ -201,5 +217,6 @@ def _as_json(made: Estimate, now: datetime) -> str:
         "done_at": None if seconds is None else now + timedelta(seconds=seconds),
         "credits_remaining": made.credits_remaining,
         "account_error": made.trouble,
+        "warnings": made.warnings,
     }
     return msgspec.json.format(msgspec.json.encode(found)).decode()

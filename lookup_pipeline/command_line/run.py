@@ -27,7 +27,7 @@ from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import Folders, LedgerResource
-from lookup_pipeline.settings import check_numbers
+from lookup_pipeline.settings import check_settings
 
 
 class ExitCode(IntEnum):
@@ -94,7 +94,7 @@ def work(
     Raises:
         WorkFailedError: a run failed; what was in flight has been followed all the same.
     """
-    check_numbers()
+    check_settings()
     began = time.monotonic()
     runner = Runner(definitions, instance, time.monotonic() + timeout)
     ledger = LedgerResource().open()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -13,6 +14,9 @@ from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS
 from lookup_pipeline.ledger.identities import known_lookups
 from lookup_pipeline.ledger.refresh import Refresh, lookups_of, outdated
 from lookup_pipeline.names.files import NamesFile
+
+if TYPE_CHECKING:
+    from lookup_pipeline.names.report import FileReport
 
 # Rows whose lookups are looked for at once.
 _BATCH = 5_000
@@ -75,6 +79,7 @@ def forecast(
     files_by_date: Sequence[tuple[str, Sequence[NamesFile]]],
     refresh: Refresh,
     max_new: int | None = None,
+    reports: "list[FileReport] | None" = None,
 ) -> list[Forecast]:
     """What these partitions ask for, if they are enriched one after the other.
 
@@ -83,6 +88,7 @@ def forecast(
         files_by_date: partition keys, each with its files, in the order of the runs.
         refresh: who is looked up again.
         max_new: lookups that one run may send; None for any number.
+        reports: takes how each file was read.
 
     Raises:
         UnreadableFile: a file can't be read as a CSV at all.
@@ -90,7 +96,7 @@ def forecast(
     learn_identities(ledger)
     so_far = _SoFar()
     return [
-        _of_partition(ledger, date, files, refresh, max_new, so_far)
+        _of_partition(ledger, date, files, refresh, max_new, so_far, reports)
         for date, files in files_by_date
     ]
 
@@ -102,13 +108,14 @@ def _of_partition(
     refresh: Refresh,
     max_new: int | None,
     so_far: _SoFar,
+    reports: "list[FileReport] | None",
 ) -> Forecast:
     # pandas takes longer to load than all the rest: only where files are read.
     from lookup_pipeline.names.reader import read_names  # noqa: PLC0415
 
     found = Forecast(lookup_date)
     here = _Partition(lookup_date, refresh, so_far)
-    for batch in read_names(files, _BATCH):
+    for batch in read_names(files, _BATCH, reports):
         identities = batch.usable["identity"].tolist()
         with ledger.read() as connection:
             found += here.add(connection, identities)

@@ -9,6 +9,8 @@ from charset_normalizer import CharsetMatch, from_bytes
 
 from lookup_pipeline.names.content import Content
 from lookup_pipeline.names.errors import UnreadableFile
+from lookup_pipeline.names.line_codec import LINE_BY_LINE, is_utf8
+from lookup_pipeline.names.misreading import share_misread, share_of_foreign_letters
 
 # Bytes that the encoding does not have are decoded to U+DC00 and the byte's value, so that one of
 # them is one row's trouble and not the file's. No text holds such a character.
@@ -36,7 +38,8 @@ _LABELS = {
 # What Excel and the CRMs write in English and western European countries. More candidates would
 # make every guess doubtful: Windows-1250 reads nearly all that Windows-1252 does, as other letters.
 _EIGHT_BIT = ["cp1252", "mac_roman"]
-_SIXTEEN_BIT = ["utf_16_le", "utf_16_be"]
+# Like the other candidates, each with its share of misread lines.
+_SIXTEEN_BIT = {"utf_16_le": 0.0, "utf_16_be": 0.0}
 
 # Enough lines with letters beyond ASCII to tell encodings apart, and quick to judge.
 _SAMPLE = 65_536
@@ -119,25 +122,34 @@ def detect_encoding(content: Content) -> Encoding:
     share = _share_of_utf8(b"".join(scan.beyond_ascii))
     if share >= 0.5:
         return Encoding("utf_8", _LABELS["utf_8"], round(share, 2), damaged=True)
+    lines = [line for line in scan.beyond_ascii if not is_utf8(line)]
     # One stray byte must not decide about a whole file.
-    usual = [line for line in scan.beyond_ascii if not _NOT_IN_WINDOWS_1252.search(line)]
-    lines = usual if len(usual) >= 0.9 * len(scan.beyond_ascii) else scan.beyond_ascii
+    usual = [line for line in lines if not _NOT_IN_WINDOWS_1252.search(line)]
+    lines = usual if len(usual) >= 0.9 * len(lines) else lines
     sample = _CONTROL.sub(b"", b"".join(lines))
-    return _guess(content.source_file, sample, _EIGHT_BIT, scan.first_line_beyond)
+    misread = {
+        codec: share_misread(sample.decode(codec, "replace").splitlines()) for codec in _EIGHT_BIT
+    }
+    candidates = {codec: share for codec, share in misread.items() if share <= 0.5}
+    found = _guess(content.source_file, sample, candidates, scan.first_line_beyond)
+    foreign = share_of_foreign_letters(sample.decode(found.codec, "replace").splitlines())
+    return found._replace(
+        codec=LINE_BY_LINE + found.codec, confidence=round(found.confidence * (1 - foreign), 2)
+    )
 
 
-def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) -> Encoding:
+def _guess(source_file: str, sample: bytes, candidates: dict[str, float], line: int) -> Encoding:
     other = from_bytes(sample).best()
-    unknown = _unknown(source_file, line, candidates, other)
-    if candidates is _EIGHT_BIT and _is_in_other_letters(sample):
+    unknown = _unknown(source_file, line, other)
+    if not candidates or (candidates is not _SIXTEEN_BIT and _is_in_other_letters(sample)):
         raise unknown
     matches = {
         match.encoding: match
-        for match in from_bytes(sample, cp_isolation=candidates)
+        for match in from_bytes(sample, cp_isolation=list(candidates))
         if match.encoding in candidates
     }
     # How little of the text looks like a mistake.
-    sound = {codec: 1 - match.chaos for codec, match in matches.items()}
+    sound = {codec: (1 - match.chaos) * (1 - candidates[codec]) for codec, match in matches.items()}
     if not sound:
         last = _last_guess(sample, candidates, other)
         if last is None:
@@ -158,13 +170,15 @@ def _guess(source_file: str, sample: bytes, candidates: list[str], line: int) ->
     return Encoding(
         best,
         _LABELS[best],
-        round(sound[best] / (total or 1), 2),
+        round(sound[best] / (total or 1) * (1 - candidates[best]), 2),
         damaged=True,
         rival=next(iter(rivals), None),
     )
 
 
-def _last_guess(sample: bytes, candidates: list[str], other: CharsetMatch | None) -> str | None:
+def _last_guess(
+    sample: bytes, candidates: dict[str, float], other: CharsetMatch | None
+) -> str | None:
     """The likeliest candidate for text that none makes sense of, if it is in Latin letters.
 
     A few odd characters in a small list must not cost the whole of it; a language that is written
@@ -177,14 +191,12 @@ def _last_guess(sample: bytes, candidates: list[str], other: CharsetMatch | None
         low_first = sample[1::2].count(0) >= sample[::2].count(0)
         return "utf_16_le" if low_first else "utf_16_be"
     in_two_bytes = other is not None and other.multi_byte_usage > 0
-    return None if in_two_bytes else candidates[0]
+    return None if in_two_bytes else next(iter(candidates))
 
 
-def _unknown(
-    source_file: str, line: int, candidates: list[str], other: CharsetMatch | None
-) -> UnreadableFile:
+def _unknown(source_file: str, line: int, other: CharsetMatch | None) -> UnreadableFile:
     problem = "not UTF-8 text, nor in another encoding that is known here"
-    if other is not None and other.encoding not in candidates:
+    if other is not None and other.encoding not in _LABELS:
         problem += f" (perhaps {other.encoding.replace('_', '-')})"
     return UnreadableFile(source_file, line, problem, _SAVE_AS_UTF8)
 

@@ -10,6 +10,8 @@ from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zst")
 
+_MOST_SHOWN = 5
+
 # What a UPath calls the local disk: a plain path has no protocol.
 _LOCAL = {"", "file", "local"}
 
@@ -95,21 +97,73 @@ def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
         if folder.is_symlink() and not folder.exists():
             raise UnreadableFile(day, 1, "a link to a folder that is not there", _MEND_LINK)
         return
+    yield from csv_files(folder)
+
+
+def csv_files(folder: UPath) -> Iterator[NamesFile]:
+    """The files of a date's folder that are read, in no order."""
     for path in folder.iterdir():
-        source_file = f"{day}/{path.name}"
-        is_csv = path.name.lower().endswith(ENDINGS) and not path.name.startswith(".")
-        if is_csv and _is_file(path, source_file):
-            yield NamesFile(path, _as_text(source_file))
+        source_file = f"{folder.name}/{path.name}"
+        if _is_csv(path.name) and _is_file(path, source_file):
+            yield NamesFile(path, name_as_text(source_file))
 
 
-def _as_text(source_file: str) -> str:
-    """A name that datasets can hold: file systems take any bytes for one."""
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(ENDINGS) and not name.startswith(".")
+
+
+def date_of(path: UPath) -> str | None:
+    """The date to which a file belongs by its name and its folder's, if any."""
+    day, _dot, ending = path.name.partition(".")
+    if _is_date(day) and f".{ending}" in ENDINGS:
+        return day
+    day = path.parent.name
+    return day if _is_date(day) and _is_csv(path.name) else None
+
+
+def _content(folder: UPath) -> Iterable[UPath]:
+    # An object store has no empty folders.
+    return folder.iterdir() if folder.is_dir() else ()
+
+
+def _is_date(text: str) -> bool:
     try:
-        source_file.encode()
-    except UnicodeEncodeError:
-        shown = source_file.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        raise UnreadableFile(shown, 1, "its name is not UTF-8", _RENAME) from None
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def without_files(names_folder: UPath, lookup_date: str) -> str:
+    """What is said of a date for which there is no file, with what nearly is one."""
+    told = f"There is no CSV file of {lookup_date} in {names_folder}"
+    folder = names_folder / lookup_date
+    near = [f"{lookup_date}/{path.name}" for path in _content(folder)]
+    near += [
+        path.name
+        for path in _content(names_folder)
+        if path.name != lookup_date and path.name.replace("_", "-").startswith(lookup_date)
+    ]
+    if near:
+        shown = ", ".join(map(printable, sorted(near)[:_MOST_SHOWN]))
+        told += f" ({shown} {'is' if len(near) == 1 else 'are'} none)"
+    return f"{told}: it is called {lookup_date}.csv, or lies in the folder {lookup_date}"
+
+
+def name_as_text(source_file: str) -> str:
+    """A name that datasets can hold: file systems take any bytes for one.
+
+    Raises:
+        UnreadableFile: The name is no text.
+    """
+    shown = printable(source_file)
+    if shown != source_file:
+        raise UnreadableFile(shown, 1, "its name is not UTF-8", _RENAME)
     return source_file
+
+
+def printable(name: str) -> str:
+    r"""A file's name, or what quotes it, with ``\x`` and two digits for bytes that are no text."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _is_file(path: UPath, source_file: str) -> bool:

@@ -36,6 +36,21 @@ def test_no_key_is_said_with_the_variable_and_the_sandbox_and_status_still_shows
     assert "ROCKETREACH_API_KEY is not set" in shown.stdout
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_misspelt_maximum_stops_before_anything_is_sent(
+    workplace: Workplace, sandbox: RunningSandbox, command: str
+) -> None:
+    workplace.write_csv(PEOPLE)
+    done = workplace.run(command, "--date", DAY, LOOKUP_PIPELINE_MIN_CREDIT="3")
+    assert_one_message(done)
+    assert (
+        "LOOKUP_PIPELINE_MIN_CREDIT is no setting; LOOKUP_PIPELINE_MIN_CREDITS is. Which is meant?"
+    ) in done.stderr
+    assert sandbox.requests().total == 0
+    other = workplace.run("plan", "--date", DAY, ROCKETREACH_TEAM="ours")
+    assert other.returncode == 0, told(other)
+
+
 def test_a_wrong_key_is_said_with_cause_and_cure_and_stands_nowhere(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

@@ -48,6 +48,21 @@ def test_the_forecast_is_what_is_charged_where_everybody_is_found(
     assert len(sandbox.charges()) == 6
 
 
+def test_what_is_doubtful_about_the_files_is_said_before_anything_is_paid(
+    workplace: Workplace,
+) -> None:
+    (workplace.names / f"{DAY}.csv").write_bytes("name,company\nKurt Gödel,IAS\n".encode("cp1252"))
+    (workplace.names / f"{NEXT_DAY}.tsv").write_text("email\n")
+    missing, guess = plan(workplace, "--to", NEXT_DAY)["warnings"]
+    assert missing.startswith(f"There is no CSV file of {NEXT_DAY} in ")
+    assert f"({NEXT_DAY}.tsv is none)" in missing
+    assert guess.startswith(f"{DAY}.csv: read as Windows-1252, which is a guess")
+    shown = workplace.run("plan", "--date", DAY, "--to", NEXT_DAY).stdout
+    assert f"Warning: {missing}" in shown
+    assert DAY in shown
+    assert NEXT_DAY in shown
+
+
 def test_who_is_not_found_makes_it_cheaper_never_dearer(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

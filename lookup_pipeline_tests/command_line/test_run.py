@@ -110,7 +110,7 @@ def test_a_range_may_hold_a_day_without_a_file_which_ends_empty(
     done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
     assert done.returncode == 0, told(done)
     assert [len(workplace.rows("profiles", day)) for day in (DAY, NEXT_DAY)] == [6, 0]
-    assert f"Warning: There is no {NEXT_DAY}.csv" in done.stdout
+    assert f"Warning: There is no CSV file of {NEXT_DAY}" in done.stdout
     for dataset in ("names", "rejected_names", "lookups", "failed_lookups", "pending_lookups"):
         assert workplace.rows(dataset, NEXT_DAY) == []
     for day, rows in ((DAY, "6"), (NEXT_DAY, "0"), ("total", "6")):

@@ -139,7 +139,7 @@ def test_a_day_without_a_file_is_an_empty_partition_with_a_warning(project: Proj
     (project.folder / "names").mkdir()
     result = project.run(rocketreach=RocketReach())
     assert result.success
-    assert f"There is no {DATE}.csv" in str(metadata(result, "names")["warning"])
+    assert f"There is no CSV file of {DATE}" in str(metadata(result, "names")["warning"])
     for dataset in DATASETS:
         assert metadata(result, dataset.name)["dagster/partition_row_count"] == 0
         path = project.folder / "output" / dataset.name / f"lookup_date={DATE}" / "part-0.parquet"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lookup_pipeline.names.content import open_content
 from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.errors import UnreadableFile
+from lookup_pipeline.names.text_file import TextFile
 from lookup_pipeline_tests.names.helpers import names_file, read, report
 
 NAMES = ["José García", "Zoë Müller", "Björn Åkesson", "Dagný Þórsdóttir"]
@@ -69,14 +70,92 @@ def test_utf_8_is_known_by_the_whole_file_and_not_by_its_beginning(tmp_path: Pat
 
 
 def test_a_doubtful_guess_is_a_warning_with_its_confidence_and_its_rival(tmp_path: Path) -> None:
-    # One accent: Mac Roman's "é" is Windows-1252's "Ž", and both are letters.
+    # Mac Roman's "é" is Windows-1252's "Ž", which no name ends with; but one accent is not many.
     content = "name,company\nJosé,Acme\n".encode("mac_roman")
     told = report(tmp_path, content)
     (warning,) = told.warnings()
     assert told.encoding.confidence < 0.9
-    assert warning.startswith("2026-01-05.csv: read as Windows-1252, which is a guess (confidence ")
-    assert "Mac Roman would do as well" in warning
+    assert warning.startswith("2026-01-05.csv: read as Mac Roman, which is a guess (confidence ")
+    assert "Windows-1252 would do as well" in warning
     assert "José" not in warning
+
+
+PEOPLE = {
+    "German": "Jürgen Müller,Bäckerei Groß\nBjörn Schröder,Ärztekammer Köln\n",
+    "French": "François Lefèvre,Société Générale\nHélène Côté,Crédit Agricole\n",
+    "Spanish": "José García,Compañía Española\nBegoña Muñoz,Construcción Peñón\n",
+    "Portuguese": "João Simões,Construções Leões\nInês Guimarães,Associação Ação\n",
+    "Danish": "Søren Nørgaard,Københavns Bæk\nØyvind Sæther,Håkon Ærø\n",
+    "Finnish": "Päivi Mäkinen,Töölö\nVäinö Seppälä,Hämeenlinna\n",
+    "Icelandic": "Dagný Þórsdóttir,Íslandsbanki\nGuðrún Jónsson,Háskóli\nÞorsteinn Ævar,Arion\n",
+    "Estonian": "Tõnu Kõiv,Põhjala\nJüri Jõgi,Pärnu\n",
+    "English": "Siobhán O\u2019Brien,Nestlé®\nRenée D\u2019Arcy,Lloyd\u2019s \u2013 Acme™\n",
+    "Polish": "Łukasz Dąbrowski,Żabka\nPaweł Wiśniewski,Spółka\nMichał Kamiński,Książka\n",
+    "Czech": "Jiří Dvořák,Žižkov\nTomáš Růžička,Pojišťovna\n",
+    "Hungarian": "Győző Erdős,Magyar Tőzsde\nJenő Bánffy,Pécs\nLászló Kovács,Győr\n",
+    "Turkish": "Ayşe Şahin,Türkiye\nİbrahim Erdoğan,Eğitim\n",
+}
+
+
+WESTERN = ["German", "French", "Spanish", "Portuguese", "Danish", "Finnish", "Estonian", "English"]
+
+
+def people(language: str, codec: str, times: int) -> bytes:
+    """The language's people so many times, with ASCII between them."""
+    return ("name,company\n" + (PEOPLE[language] + "Ada Lovelace,Acme\n") * times).encode(codec)
+
+
+@pytest.mark.parametrize("times", [1, 5, 100])
+@pytest.mark.parametrize(
+    ("language", "codec"),
+    [
+        ("Icelandic", "cp1252"),
+        *((language, codec) for language in WESTERN for codec in ("cp1252", "mac_roman")),
+    ],
+)
+def test_every_letter_of_western_names_is_read(
+    tmp_path: Path, language: str, codec: str, times: int
+) -> None:
+    usable, rejected = read(tmp_path, people(language, codec, times))
+    names = [line.split(",")[0] for line in PEOPLE[language].splitlines()]
+    assert [row["requested_name"] for row in usable] == [*names, "Ada Lovelace"] * times
+    assert rejected == []
+
+
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize(
+    ("language", "codec"),
+    [
+        *((each, "cp850") for each in ("German", "French", "Spanish", "Portuguese", "Danish")),
+        *((each, "cp437") for each in ("German", "French", "Spanish", "Finnish")),
+        *((each, codec) for each in ("Polish", "Czech") for codec in ("iso8859_2", "cp1250")),
+        *(("Hungarian", codec) for codec in ("iso8859_2", "cp1250")),
+        *(("Turkish", codec) for codec in ("iso8859_9", "cp1254")),
+    ],
+)
+def test_names_in_another_latin_encoding_are_an_error_or_a_warning(
+    tmp_path: Path, language: str, codec: str, times: int
+) -> None:
+    try:
+        confidence = report(tmp_path, people(language, codec, times)).encoding.confidence
+    except UnreadableFile:
+        return
+    assert confidence < 0.7
+
+
+@pytest.mark.parametrize(
+    ("language", "codec"), [("French", "cp850"), ("Spanish", "cp437"), ("Polish", "cp1250")]
+)
+def test_where_most_names_would_be_wrong_the_file_is_an_error(
+    tmp_path: Path, language: str, codec: str
+) -> None:
+    with pytest.raises(UnreadableFile, match="perhaps"):
+        read(tmp_path, people(language, codec, 100))
+
+
+def test_one_odd_name_does_not_make_a_file_unreadable(tmp_path: Path) -> None:
+    usable, _ = read(tmp_path, b"name,company\nAda,a\xa4b\n")
+    assert usable[0]["requested_employer"] == "a¤b"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +197,30 @@ def test_one_stray_byte_does_not_decide_about_a_windows_1252_file(tmp_path: Path
     assert [row["raw_row"] for row in rejected] == ["A\\x81da,Acme"]
     (warning,) = report(tmp_path, content).warnings()
     assert "bytes that are not Windows-1252" in warning
+
+
+@pytest.mark.parametrize("codec", ["cp1252", "mac_roman"])
+def test_rows_in_utf_8_cost_those_rows_where_files_were_joined(tmp_path: Path, codec: str) -> None:
+    added = ["Jürgen Müller,Acme", "Paweł,Acme", "O\u2019Brien,Acme", "湯川 秀樹,京都大学"]
+    content = people("French", codec, 2_000) + "\r\n".join(added).encode()
+    usable, rejected = read(tmp_path, content)
+    assert len(usable) == 6_000
+    assert [row["source_row"] for row in rejected] == [6_002, 6_003, 6_004, 6_005]
+    assert rejected[1]["raw_row"] == "Pawe\\xc5\\x82,Acme"
+    assert any("4, which were rejected" in each for each in report(tmp_path, content).warnings())
+
+
+def test_a_capital_and_a_sign_that_are_utf_8_by_accident_are_read(tmp_path: Path) -> None:
+    content = "name,company\nZoë,Café\nAda,NESTLÉ®\n".encode("cp1252")
+    usable, rejected = read(tmp_path, content)
+    assert (usable[1]["requested_employer"], rejected) == ("NESTLÉ®", [])
+
+
+def test_a_line_longer_than_what_is_decoded_at_once_is_read_whole(tmp_path: Path) -> None:
+    text = f"name,company\nZoë,{'é ' * 2_000_000}\nJosé,Café\n"
+    with open_content(names_file(tmp_path, text.encode("cp1252"))) as opened:
+        whole = TextFile(opened, detect_encoding(opened)).start(len(text) + 1)
+    assert whole == text
 
 
 def test_half_a_character_at_the_end_of_utf_16_costs_the_last_row_only(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from upath import UPath
 
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import find_files, packed_twins
+from lookup_pipeline.names.files import date_of, find_files, packed_twins, without_files
 
 DAY = dt.date(2026, 1, 6)
 
@@ -77,6 +77,43 @@ def test_a_file_beside_itself_packed_is_told(tmp_path: Path) -> None:
     packed, b = packed_twins(find_files(folder, DAY))
     assert packed.startswith("2026-01-06.csv and 2026-01-06.csv.gz are each read: ")
     assert b.startswith("2026-01-06/b.CSV.GZ and 2026-01-06/b.csv.zst are each read: ")
+
+
+def test_a_date_without_a_file_is_told_with_what_nearly_is_one(tmp_path: Path) -> None:
+    folder = UPath(str(tmp_path))
+    assert without_files(folder, "2026-01-06") == (
+        f"There is no CSV file of 2026-01-06 in {tmp_path}: "
+        "it is called 2026-01-06.csv, or lies in the folder 2026-01-06"
+    )
+    put(folder, "2026-01-06.CSV", "2026_01_06.csv", "2026-01-06-leads.csv", "2026-01-07.csv")
+    put(folder, "2026-01-06/a.tsv", "other/2026-01-06.csv")
+    assert source_files(folder) == []
+    assert (
+        " (2026-01-06-leads.csv, 2026-01-06.CSV, 2026-01-06/a.tsv, 2026_01_06.csv are none): "
+    ) in without_files(folder, "2026-01-06")
+
+
+@pytest.mark.parametrize(
+    ("file", "day"),
+    [
+        ("2026-01-06.csv", "2026-01-06"),
+        ("2026-01-06.csv.zst", "2026-01-06"),
+        ("2026-01-06/any name.CSV.gz", "2026-01-06"),
+        ("2026-01-06.CSV", None),
+        ("2026-02-30.csv", None),
+        ("2026-01-06/a.tsv", None),
+        ("2026-01-06/.hidden.csv", None),
+        ("leads.csv", None),
+    ],
+)
+def test_the_name_of_a_file_says_to_which_date_it_belongs(
+    tmp_path: Path, file: str, day: str | None
+) -> None:
+    path = UPath(str(tmp_path)) / file
+    assert date_of(path) == day
+    put(UPath(str(tmp_path)), file)
+    found = find_files(UPath(str(tmp_path)), DAY)
+    assert [each.path for each in found] == ([path] if day else [])
 
 
 def test_a_folder_without_a_file_of_the_date_has_none(tmp_path: Path) -> None:
