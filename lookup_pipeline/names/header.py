@@ -228,20 +228,22 @@ class Header:
         if fields == self.headers:
             return True
         # Quick, because every row is asked: hardly one begins so.
-        if fields and _quick_key(fields[0]) not in self._quick_keys:
+        if _quick_key(next(filter(None, fields), "")) not in self._quick_keys:
             return False
         keys = [_key(value) for value in fields if value.strip()]
-        own = {_key(header) for header in self.headers}
-        return len(keys) > 1 and all(is_column_name(key) or key in own for key in keys)
+        return len(keys) > 1 and self._known_keys.issuperset(keys)
 
     def is_same_as(self, fields: Sequence[str]) -> bool:
         """Whether a header row has the same columns in the same order, however they are spelt."""
         return [*map(_key, fields)] == [*map(_key, self.headers)]
 
     @cached_property
+    def _known_keys(self) -> frozenset[str]:
+        return frozenset([*_FIELD_BY_KEY, *_PART_BY_KEY, *map(_key, self.headers)])
+
+    @cached_property
     def _quick_keys(self) -> frozenset[str]:
-        known = [*_FIELD_BY_KEY, *_PART_BY_KEY, ""]
-        return frozenset(map(_quick_key, [*known, *self.headers]))
+        return frozenset(map(_quick_key, [*self._known_keys, *self.headers]))
 
     def _name_columns(self, row: Sequence[str]) -> list[int]:
         """The columns that make a row's name."""
