@@ -1,13 +1,11 @@
 """What a CSV's columns mean: which of them say whom to look up, which are carried through.
 
-- Case, spaces, underscores and hyphens make no difference, nor what forms put behind a header:
-  ``E-Mail``, ``Email *`` and ``Email:`` are ``email``.
-- Several columns for the same thing (``employer`` and ``company``, or ``email`` twice): row by row
-  the first one that serves (a valid address, another value than "N/A") is taken. Main columns
-  (``ALIASES``) come before ``LAST_RESORTS``, then those further left before the others. All but the
-  first are also carried through, and the first where it is not taken, so that nothing is lost. Of
-  two columns with one header the second may be somebody else's (the owner's, say): it does not
-  serve for what names a person alone, such as an e-mail address.
+- Several columns for the same thing (``employer`` and ``company``): row by row the first one that
+  serves (a valid address, another value than "N/A") is taken. Main columns (``ALIASES``) come
+  before ``LAST_RESORTS``, then those further left before the others. All but the first are also
+  carried through, and the first where it is not taken, so that nothing is lost. Of two columns with
+  one header the second may be somebody else's (the owner's, say): it does not serve for what names
+  a person alone, such as an e-mail address.
 - ``first_name`` and ``last_name`` together, with a middle name and with Jr., Sr. or III as a
   suffix, are one more column for ``name``, after any other. They are carried through except in the
   rows whose name they make.
@@ -17,112 +15,28 @@
   ``notes`` becomes ``notes_2``.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from lookup_pipeline.names.column_names import (
+    FIELD_BY_KEY,
+    PART_BY_KEY,
+    PARTS,
+    column_key,
+    quick_key,
+)
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.identity import IDENTIFIERS, Requested
 from lookup_pipeline.names.person_names import has_letters, is_generation, is_name
-from lookup_pipeline.names.text import clean
 from lookup_pipeline.names.values import is_placeholder
 
-# The contract's names first, then those that exports write: Salesforce reports and Data Loader,
-# HubSpot, LinkedIn's connections and the tools that export Sales Navigator lists, Apollo, Google
-# Contacts (old and new). docs/input.md says which is whose.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "name": ("name", "full name", "contact name", "lead name", "lead full name"),
-    "employer": (
-        "current employer",
-        "employer",
-        "company",
-        "company name",
-        "account name",
-        "account.name",
-        "company / account",
-        "associated company (primary)",
-        "associated company",
-        "organization name",
-        "organization",
-        "organisation",
-        "organization 1 - name",
-    ),
-    "title": (
-        "title",
-        "job title",
-        "position",
-        "current job",
-        "linkedin job title",
-        "organization title",
-        "organization 1 - title",
-    ),
-    "linkedin_url": (
-        "linkedin url",
-        "linkedin",
-        "linkedin profile",
-        "linkedin profile url",
-        "person linkedin url",
-        "linkedin url public",
-        "linkedin contact profile url",
-        "prospect linkedin url",
-        "hs_linkedin_url",
-        "linkedin profile__c",
-        "linkedin url__c",
-    ),
-    "email": ("email", "email address", "e-mail 1 - value", "work email", "professional email"),
-    "npi_number": ("npi number", "npi", "npi__c", "npi_number__c", "national provider identifier"),
-    "id": ("id", "profile id"),
-}
-
-# They may serve where the columns above say nothing: a second address, or a column that some tools
-# use for other things as well (a URL that is no profile is passed over).
-LAST_RESORTS: dict[str, tuple[str, ...]] = {
-    "employer": ("company name for emails",),
-    "linkedin_url": (
-        "linkedin url unique id",
-        "default profile url",
-        "profile url",
-        "url",
-    ),
-    "email": (
-        "secondary email",
-        "tertiary email",
-        "e-mail 2 - value",
-        "e-mail 3 - value",
-    ),
-}
-
-# Parts of a name, in the order in which they make it.
-PARTS: dict[str, tuple[str, ...]] = {
-    "first name": ("first name", "given name", "first", "forename", "vorname"),
-    "middle name": ("middle name",),
-    "last name": ("last name", "family name", "last", "surname", "nachname"),
-    "name suffix": ("name suffix", "suffix"),
-}
-
-# What forms write behind the header of a column that must be filled in.
-_BEHIND = re.compile(r"(?:\s*(?:[*:]|\((?:required|optional)\)))+$", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[\s_-]+")
+_IDENTIFYING = {kind.field for kind in IDENTIFIERS}
 
 _CURE = (
     "begin the file with a header row that has name and current_employer, or linkedin_url, email, "
     "npi_number or id, separated by commas, semicolons, tabs or vertical bars"
 )
-
-
-def _key(header: str) -> str:
-    return _SEPARATORS.sub("", _BEHIND.sub("", clean(header)).casefold())
-
-
-_FIELD_BY_KEY = {
-    _key(alias): (rank, field)
-    for rank, aliases in enumerate((ALIASES, LAST_RESORTS))
-    for field, names in aliases.items()
-    for alias in names
-}
-_PART_BY_KEY = {_key(alias): part for part, aliases in PARTS.items() for alias in aliases}
-_IDENTIFYING = {kind.field for kind in IDENTIFIERS}
 
 
 @dataclass(frozen=True)
@@ -228,22 +142,22 @@ class Header:
         if fields == self.headers:
             return True
         # Quick, because every row is asked: hardly one begins so.
-        if _quick_key(next(filter(None, fields), "")) not in self._quick_keys:
+        if quick_key(next(filter(None, fields), "")) not in self._quick_keys:
             return False
-        keys = [_key(value) for value in fields if value.strip()]
+        keys = [column_key(value) for value in fields if value.strip()]
         return len(keys) > 1 and self._known_keys.issuperset(keys)
 
     def is_same_as(self, fields: Sequence[str]) -> bool:
         """Whether a header row has the same columns in the same order, however they are spelt."""
-        return [*map(_key, fields)] == [*map(_key, self.headers)]
+        return [*map(column_key, fields)] == [*map(column_key, self.headers)]
 
     @cached_property
     def _known_keys(self) -> frozenset[str]:
-        return frozenset([*_FIELD_BY_KEY, *_PART_BY_KEY, *map(_key, self.headers)])
+        return frozenset([*FIELD_BY_KEY, *PART_BY_KEY, *map(column_key, self.headers)])
 
     @cached_property
     def _quick_keys(self) -> frozenset[str]:
-        return frozenset(map(_quick_key, [*self._known_keys, *self.headers]))
+        return frozenset(map(quick_key, [*self._known_keys, *self.headers]))
 
     def _name_columns(self, row: Sequence[str]) -> list[int]:
         """The columns that make a row's name."""
@@ -269,10 +183,10 @@ def read_header(headers: Sequence[str]) -> Header | None:
     Returns:
         The meanings, or ``None`` when no column says anything about whom to look up.
     """
-    keys = [_key(header) for header in headers]
+    keys = [column_key(header) for header in headers]
     ranked: dict[str, list[tuple[int, int]]] = {}
     for column, key in enumerate(keys):
-        if found := _FIELD_BY_KEY.get(key):
+        if found := FIELD_BY_KEY.get(key):
             rank, field = found
             if field not in _IDENTIFYING or key not in keys[:column]:
                 ranked.setdefault(field, []).append((rank, column))
@@ -304,24 +218,13 @@ def read_header(headers: Sequence[str]) -> Header | None:
     )
 
 
-def is_column_name(text: str) -> bool:
-    """Whether a text is the name of a column that says something about whom to look up."""
-    key = _key(text)
-    return key in _FIELD_BY_KEY or key in _PART_BY_KEY
-
-
 def no_header(source_file: str, line: int, problem: str) -> UnreadableFile:
     """Makes the error for a file without a header row that can be used."""
     return UnreadableFile(source_file, line, problem, _CURE)
 
 
 def _parts(keys: Sequence[str]) -> list[tuple[int, str]]:
-    return [(column, _PART_BY_KEY[key]) for column, key in enumerate(keys) if key in _PART_BY_KEY]
-
-
-def _quick_key(header: str) -> str:
-    """Like a key, for a first look only."""
-    return header.casefold().translate(_NO_SIGNS)
+    return [(column, PART_BY_KEY[key]) for column, key in enumerate(keys) if key in PART_BY_KEY]
 
 
 def _is_half_a_name(part: str) -> bool:
@@ -375,7 +278,6 @@ _PART_SERVES: dict[str, Callable[[str], bool]] = {
     "middle name": _can_be_a_name,
     "name suffix": is_generation,
 }
-_NO_SIGNS = str.maketrans("", "", " _-*:\ufeff\u00a0")
 
 _SERVES: dict[str, Callable[[str], object]] = {kind.field: kind.read for kind in IDENTIFIERS}
 _SERVES["name"] = _can_be_a_name

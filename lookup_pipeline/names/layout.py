@@ -7,6 +7,7 @@ from typing import NamedTuple
 from clevercsv.consistency import ConsistencyDetector
 from clevercsv.dialect import SimpleDialect
 
+from lookup_pipeline.names.column_names import is_column_name
 from lookup_pipeline.names.csv_rows import (
     BYTE_ORDER_MARK,
     NUL_OR_UNDECODABLE,
@@ -14,7 +15,7 @@ from lookup_pipeline.names.csv_rows import (
     read_rows,
 )
 from lookup_pipeline.names.errors import UnreadableFile
-from lookup_pipeline.names.header import Header, is_column_name, no_header, read_header
+from lookup_pipeline.names.header import Header, no_header, read_header
 from lookup_pipeline.names.identity import IDENTIFIERS
 from lookup_pipeline.names.person_names import has_letters
 from lookup_pipeline.names.text_file import TextFile

@@ -3,26 +3,28 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import product
 
 import pandas as pd
 
 from lookup_pipeline.names.content import open_content
 from lookup_pipeline.names.csv_rows import CsvRow, read_rows
+from lookup_pipeline.names.doubts import (
+    count_up,
+    shared_identifiers,
+    swallows,
+    unread_columns,
+)
 from lookup_pipeline.names.encoding import detect_encoding
 from lookup_pipeline.names.files import NamesFile
 from lookup_pipeline.names.header import Header
-from lookup_pipeline.names.identifiers import profile_id
 from lookup_pipeline.names.identity import (
-    IDENTIFIERS,
     REQUESTED_COLUMNS,
     Query,
     Requested,
     query_of,
 )
-from lookup_pipeline.names.layout import Layout, detect_layout
+from lookup_pipeline.names.layout import detect_layout
 from lookup_pipeline.names.report import FileReport
-from lookup_pipeline.names.text import fold
 from lookup_pipeline.names.text_file import TextFile
 from lookup_pipeline.names.validation import check_rows, clean_rows
 
@@ -30,13 +32,6 @@ from lookup_pipeline.names.validation import check_rows, clean_rows
 # fields of megabytes.
 _BATCH_CHARACTERS = 16_000_000
 _CHARACTERS_OF_A_BLANK = 8
-
-# Ids nearer to each other than this, on average, count something.
-_DENSE = 10
-
-# Columns that hold these are worth a word where they are not read; ids may be anybody's.
-_TELLING = {"linkedin_url", "email"}
-_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -140,8 +135,8 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
         values = [_as_wide_as(header, fields) for fields in values]
     requested = header.requested(values)
     if report.usable + report.rejected == 0:
-        report.counting_ids = _count_up(requested["id"])
-        report.unread = _unread(header, values)
+        report.counting_ids = count_up(requested["id"])
+        report.unread = unread_columns(header, values)
     cleaned = clean_rows(requested.values())
     asked = list(map(query_of, cleaned))
     broken: dict[int, tuple[int, int, int, int]] = {
@@ -158,13 +153,13 @@ def _batch(rows: list[CsvRow], report: FileReport) -> NamesBatch:
     report.usable += len(kept)
     report.rejected += len(reasons)
     report.damaged += sum(not row.whole for row in rows)
-    report.swallowing += [row.line for row in rows if _swallows(row, report.layout)]
+    report.swallowing += [row.line for row in rows if swallows(row, report.layout)]
     report.other_headers += [
         rows[place].line
         for place, (*_others, again) in broken.items()
         if again and not header.is_same_as(rows[place].fields)
     ]
-    report.shared += _shared(rows, cleaned, asked)
+    report.shared += shared_identifiers(rows, cleaned, asked)
     return NamesBatch(
         usable=_frame(
             {
@@ -239,68 +234,3 @@ def _surplus(header: Header, fields: list[str]) -> int:
     while length > header.width and not fields[length - 1].strip():
         length -= 1
     return length - header.width
-
-
-def _swallows(row: CsvRow, layout: Layout) -> bool:
-    """Whether a field over several lines holds lines that look like rows of their own.
-
-    Two stray quotation marks make one field of all that stands between them.
-    """
-    if "\n" not in row.raw and "\r" not in row.raw:
-        return False
-    for line in row.raw.splitlines()[1:-1]:
-        values = line.split(layout.delimiter)
-        if len(values) == layout.header.width and any(
-            kind.read(values[column])
-            for kind in IDENTIFIERS
-            for column in layout.header.fields.get(kind.field, ())
-        ):
-            return True
-    return False
-
-
-def _count_up(ids: Sequence[str | None]) -> bool:
-    """Whether ids look like the numbers of rows, of this file or of somebody's table.
-
-    The provider's are spread over hundreds of millions.
-    """
-    read = {int(found.sent) for value in ids if value and (found := profile_id(value))}
-    if len(read) < 2:
-        return read == {1}
-    return max(read) - min(read) < _DENSE * len(read)
-
-
-def _unread(header: Header, rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Columns that hold identifiers of people, in a file that has no column for these."""
-    found = []
-    for (name, column), kind in product(header.further, IDENTIFIERS):
-        values = [value for row in rows[:_LOOKED_AT] if (value := row[column].strip())]
-        if (
-            kind.field in _TELLING
-            and kind.field not in header.fields
-            and 2 * sum(kind.read(value) is not None for value in values) > len(values)
-        ):
-            found.append((name, kind.field))
-    return found
-
-
-def _shared(
-    rows: Sequence[CsvRow], cleaned: Sequence[Requested], asked: Sequence[Query | None]
-) -> list[int]:
-    """Lines of rows that share an identifier with another one, and have another name."""
-    names: dict[str, str] = {}
-    lines = []
-    for row, requested, query in zip(rows, cleaned, asked, strict=True):
-        # Those that are asked for by their name have no identifier to share.
-        if query is None or requested.name is None or "name" in query.parameters:
-            continue
-        first = names.setdefault(query.identity, requested.name)
-        if first != requested.name and not _may_be_one(first, requested.name):
-            lines.append(row.line)
-    return lines
-
-
-def _may_be_one(one: str, other: str) -> bool:
-    """Whether two names have a word in common, as "Bill Gates" and "Gates, William" do."""
-    words, others = (set(fold(name).replace(",", " ").split()) for name in (one, other))
-    return not words.isdisjoint(others)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lookup_pipeline.names.header import ALIASES, LAST_RESORTS, PARTS, read_header
+from lookup_pipeline.names.column_names import ALIASES, LAST_RESORTS, PARTS
+from lookup_pipeline.names.header import read_header
 from lookup_pipeline.names.layout import DELIMITERS
 from lookup_pipeline.names.rules import NAMES_SOMEBODY, ROW_RULES, VALUE_RULES
 
