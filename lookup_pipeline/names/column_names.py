@@ -82,7 +82,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 # What forms write behind the header of a column that must be filled in.
-_BEHIND = re.compile(r"(?:\s*(?:[*:]|\((?:required|optional)\)))+$", re.IGNORECASE)
+_SIGNS_BEHIND = " *:"
+_WORDS_BEHIND = ("(required)", "(optional)")
 _SEPARATORS = re.compile(r"[\s_-]+")
 
 _NO_SIGNS = str.maketrans("", "", " _-*:\ufeff\u00a0")
@@ -90,7 +91,10 @@ _NO_SIGNS = str.maketrans("", "", " _-*:\ufeff\u00a0")
 
 def column_key(header: str) -> str:
     """The form in which two spellings of a header compare equal."""
-    return _SEPARATORS.sub("", _BEHIND.sub("", clean(header)).casefold())
+    key = clean(header).casefold().rstrip(_SIGNS_BEHIND)
+    for word in _WORDS_BEHIND:
+        key = key.removesuffix(word).rstrip(_SIGNS_BEHIND)
+    return _SEPARATORS.sub("", key)
 
 
 FIELD_BY_KEY = {
