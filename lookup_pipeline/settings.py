@@ -72,7 +72,7 @@ DEFAULTS = {
 _PREFIXES = ("LOOKUP_PIPELINE_", "ROCKETREACH_")
 _NAMES = frozenset({*DEFAULTS, API_KEY, "ROCKETREACH_WEBHOOK_ID", "ROCKETREACH_WEBHOOK_SECRET"})
 # A letter or two amiss; what differs more is another program's.
-_ALIKE = 0.94
+_ALIKE = 0.96
 
 PLAN_WINDOWS = ("minute", "hour", "day", "month")
 """The windows for which the provider's plans limit lookups."""

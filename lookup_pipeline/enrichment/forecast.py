@@ -18,9 +18,6 @@ from lookup_pipeline.names.files import NamesFile
 if TYPE_CHECKING:
     from lookup_pipeline.names.report import FileReport
 
-# Rows whose lookups are looked for at once.
-_BATCH = 5_000
-
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -115,7 +112,7 @@ def _of_partition(
 
     found = Forecast(lookup_date)
     here = _Partition(lookup_date, refresh, so_far)
-    for batch in read_names(files, _BATCH, reports):
+    for batch in read_names(files, reports=reports):
         identities = batch.usable["identity"].tolist()
         with ledger.read() as connection:
             found += here.add(connection, identities)

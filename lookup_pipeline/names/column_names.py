@@ -24,8 +24,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "associated company (primary)",
         "associated company",
         "organization name",
-        "organization",
-        "organisation",
         "organization 1 - name",
     ),
     "title": (
@@ -58,7 +56,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # They may serve where the columns above say nothing: a second address, or a column that some tools
 # use for other things as well (a URL that is no profile is passed over).
 LAST_RESORTS: dict[str, tuple[str, ...]] = {
-    "employer": ("company name for emails",),
+    "employer": ("company name for emails", "organization", "organisation"),
     "linkedin_url": (
         "linkedin url unique id",
         "default profile url",

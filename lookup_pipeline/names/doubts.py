@@ -12,6 +12,7 @@ from lookup_pipeline.names.text import fold
 
 # Ids nearer to each other than this, on average, count something.
 _DENSE = 10
+_FEW = 2
 
 # Columns that hold these are worth a word where they are not read; ids may be anybody's.
 _TELLING = {"linkedin_url", "email"}
@@ -42,19 +43,26 @@ def count_up(ids: Sequence[str | None]) -> bool:
     The provider's are spread over hundreds of millions.
     """
     read = {int(found.sent) for value in ids if value and (found := profile_id(value))}
-    if len(read) < 2:
-        return read == {1}
-    return max(read) - min(read) < _DENSE * len(read)
+    if not read:
+        return False
+    near = max(read) - min(read) < _DENSE * len(read)
+    return max(read) <= 2 * len(read) or (near and len(read) > _FEW)
 
 
 def unread_columns(header: Header, rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Columns that hold identifiers of people, in a file that has no column for these."""
+    """Columns of people's identifiers that are not read, perhaps for what they are called.
+
+    The file has no column for these, or has one of the same name further left.
+    """
     found = []
     for (name, column), kind in product(header.further, IDENTIFIERS):
+        read = header.fields.get(kind.field, [])
+        known_as = {header.headers[each] for each in read}
         values = [value for row in rows[:_LOOKED_AT] if (value := row[column].strip())]
         if (
             kind.field in _TELLING
-            and kind.field not in header.fields
+            and column not in read
+            and (not read or header.headers[column] in known_as)
             and 2 * sum(kind.read(value) is not None for value in values) > len(values)
         ):
             found.append((name, kind.field))

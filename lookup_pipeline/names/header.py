@@ -9,7 +9,7 @@
 - ``first_name`` and ``last_name`` together, with a middle name and with Jr., Sr. or III as a
   suffix, are one more column for ``name``, after any other. They are carried through except in the
   rows whose name they make.
-- A ``first_name`` without a ``last_name`` is put before the ``name`` where that lacks it.
+- A ``first_name`` without a ``last_name`` is put before the ``name`` where that is a last name.
 - A further column keeps its header as it is in the file. One without a header is called
   ``column_3`` by its position, and is carried through where it holds something; the second
   ``notes`` becomes ``notes_2``.
@@ -29,7 +29,8 @@ from lookup_pipeline.names.column_names import (
 from lookup_pipeline.names.errors import UnreadableFile
 from lookup_pipeline.names.identity import IDENTIFIERS, Requested
 from lookup_pipeline.names.person_names import has_letters, is_generation, is_name
-from lookup_pipeline.names.values import is_placeholder
+from lookup_pipeline.names.text import fold
+from lookup_pipeline.names.values import is_placeholder, said
 
 _IDENTIFYING = {kind.field for kind in IDENTIFIERS}
 
@@ -153,7 +154,7 @@ class Header:
 
     @cached_property
     def _known_keys(self) -> frozenset[str]:
-        return frozenset([*FIELD_BY_KEY, *PART_BY_KEY, *map(column_key, self.headers)])
+        return frozenset([*FIELD_BY_KEY, *PART_BY_KEY, *map(column_key, self.headers)]) - {""}
 
     @cached_property
     def _quick_keys(self) -> frozenset[str]:
@@ -161,11 +162,14 @@ class Header:
 
     def _name_columns(self, row: Sequence[str]) -> list[int]:
         """The columns that make a row's name."""
-        return [
-            column
-            for part, column in self.name_parts.items()
-            if part in _WHOLE_NAME or _PART_SERVES[part](row[column].strip())
-        ]
+        values = {part: row[column].strip() for part, column in self.name_parts.items()}
+        first, middle = (fold(values.get(part, "")) for part in ("first name", "middle name"))
+        serves = {
+            # "Mary Ann", "Ann", "Smith": some write it twice.
+            "middle name": _can_be_a_name(middle) and not f" {first}".endswith(f" {middle}"),
+            "name suffix": is_generation(values.get("name suffix", "")),
+        }
+        return [column for part, column in self.name_parts.items() if serves.get(part, True)]
 
     def _name_from_parts(self, row: Sequence[str]) -> str | None:
         whole = [row[self.name_parts[part]].strip() for part in _WHOLE_NAME]
@@ -188,7 +192,7 @@ def read_header(headers: Sequence[str]) -> Header | None:
     for column, key in enumerate(keys):
         if found := FIELD_BY_KEY.get(key):
             rank, field = found
-            if field not in _IDENTIFYING or key not in keys[:column]:
+            if field not in _IDENTIFYING or headers[column] not in headers[:column]:
                 ranked.setdefault(field, []).append((rank, column))
     fields = {field: [column for _rank, column in sorted(all_)] for field, all_ in ranked.items()}
     parts = {part: column for column, part in reversed(_parts(keys))}
@@ -196,6 +200,8 @@ def read_header(headers: Sequence[str]) -> Header | None:
     first_name = None
     if not name_parts.keys() >= set(_WHOLE_NAME):
         first_name = parts.get("first name") if "name" in fields else None
+        if first_name is not None and keys[first_name] in _ALSO_AN_ORDER:
+            first_name = None
         name_parts = {}
     if not fields and not name_parts:
         return None
@@ -233,12 +239,14 @@ def _is_half_a_name(part: str) -> bool:
 
 
 def _with_first_name(name: str | None, first: str) -> str | None:
-    """The name with the first name in front of it, unless it has that already."""
-    first = first.strip()
-    if not (name and first and _can_be_a_name(first) and _can_be_a_name(name)):
+    """A last name ("Smith", "de Groot") with the first name in front of it; else the name."""
+    last, first = said(name), said(first) or ""
+    if not (last and _can_be_a_name(first) and _can_be_a_name(last)):
         return name
-    known = name.casefold().replace(",", " ").split()
-    return name if all(word in known for word in first.casefold().split()) else f"{first} {name}"
+    if "," in last or (len(last.split()) > 1 and not last[0].islower()):
+        return name
+    words = fold(first).split()
+    return first if words[-1:] == fold(last).split() else f"{first} {last}"
 
 
 def _first_filled(
@@ -274,10 +282,8 @@ def _can_be_a_name(value: str) -> bool:
 
 # Without them there is no name; what else belongs to one may be missing.
 _WHOLE_NAME = ("first name", "last name")
-_PART_SERVES: dict[str, Callable[[str], bool]] = {
-    "middle name": _can_be_a_name,
-    "name suffix": is_generation,
-}
+# "First" is a question as well: the first time, the first choice.
+_ALSO_AN_ORDER = {"first"}
 
 _SERVES: dict[str, Callable[[str], object]] = {kind.field: kind.read for kind in IDENTIFIERS}
 _SERVES["name"] = _can_be_a_name

@@ -26,14 +26,10 @@ _LONGEST_EMAIL = 254
 
 # One address. RFC 5321 allows more signs in front of the @, which nobody's address has and which
 # are left over from something else ("|g@x.org|", "mailto%3Ag@x.org").
+_IN_NO_EMAIL = r"""\s@<>()\[\],;:"\\|*=?%`\u2018-\u201f\u00ab\u00bb"""
+_IN_NO_DOMAIN = rf"{_IN_NO_EMAIL}/.'"
 _EMAIL = re.compile(
-    r"""
-    [^\s@<>()\[\],;:"\\|*=?%`.'\u2018-\u201f\u00ab\u00bb]
-    [^\s@<>()\[\],;:"\\|*=?%`\u2018-\u201f\u00ab\u00bb]*
-    @(?:[^\W_](?:[\w-]*[^\W_])?\.)+
-    (?:[^\W\d_]{2,}|xn--[a-z0-9-]+)
-    """,
-    re.VERBOSE | re.IGNORECASE,
+    rf"(?![.'])[^{_IN_NO_EMAIL}]+@(?:(?!-)[^{_IN_NO_DOMAIN}]+\.)+(?![\d-])[^{_IN_NO_DOMAIN}]{{2,}}"
 )
 # What mail programs and spreadsheets put around one: "Grace <g@x.org>", "mailto:g@x.org",
 # "'g@x.org'", "<g@x.org>,".
@@ -70,11 +66,13 @@ _SALES_NAVIGATOR = re.compile(
 _PUB_NUMBERS = re.compile(r"(?:/+[0-9a-z]+){3}", re.IGNORECASE)
 # LinkedIn's own keys, which tell people apart by their case; all other handles do not.
 _OPAQUE_HANDLE = re.compile("AC[ow]AA.*")
-_NOT_IN_A_HANDLE = re.compile(r"""[\s/?#%\\\ufffd:;,|@&="<>(){}\[\]*\u2026]""")
+_NOT_IN_A_HANDLE = re.compile(r"[\s/?#%\\\ufffd]")
+# Percent-encoded they are letters like others.
+_NOT_IN_A_URL = re.compile(r"""[:;,|@&="<>(){}\[\]*\u2026]""")
 # What a sentence leaves behind a URL.
 _BEHIND_A_HANDLE = ".,;)\u2026'"
 # Pages of LinkedIn's own, and what a broken export puts in the place of a handle.
-_NO_HANDLES = frozenset({"me", "unavailable", "in", "pub", "edit"})
+_NO_HANDLES = frozenset({"me", "unavailable", "in", "pub", "edit", "http:", "https:"})
 
 
 class Identifier(NamedTuple):
@@ -111,7 +109,8 @@ def email(text: str) -> Identifier | None:
     """Reads one e-mail address, also as mail programs write it (``Grace <g@example.org>``)."""
     if len(text) > _LONGEST_WRAPPED:
         return None
-    address = clean_identifier(text)
+    # Word processors write o\u2019brien@x.org.
+    address = clean_identifier(text).replace("\u2019", "'")
     if not _EMAIL.fullmatch(address) and (wrapped := _WRAPPED_EMAIL.fullmatch(address)):
         address = wrapped["email"]
     if len(address) > _LONGEST_EMAIL or not _EMAIL.fullmatch(address):
@@ -131,8 +130,9 @@ def linkedin_profile(text: str) -> Identifier | None:
     match = _LINKEDIN_PROFILE.fullmatch(clean_identifier(text))
     if match is None:
         return None
-    handle = _decoded(match["handle"]).rstrip(_BEHIND_A_HANDLE)
-    if _NOT_IN_A_HANDLE.search(handle):
+    written = match["handle"].rstrip(_BEHIND_A_HANDLE)
+    handle = _decoded(written)
+    if not handle or _NOT_IN_A_HANDLE.search(handle) or _NOT_IN_A_URL.search(written):
         return None
     if match["kind"].lower() == "pub":
         return _pub_profile(handle, match["rest"])
@@ -158,7 +158,10 @@ def _pub_profile(handle: str, rest: str) -> Identifier | None:
 
 def _profile_at(path: str, handle: str) -> Identifier | None:
     lower = handle.lower()
-    if lower in _NO_HANDLES or "linkedin.com" in lower or is_placeholder(handle):
+    if lower in _NO_HANDLES or "linkedin.com" in lower:
+        return None
+    # An emoji alone is a handle, "-" and "null" are none.
+    if handle.isascii() and is_placeholder(handle):
         return None
     compared = handle if _OPAQUE_HANDLE.fullmatch(handle) else fold_identifier(handle)
     return Identifier(f"https://www.linkedin.com/{path}", compared)

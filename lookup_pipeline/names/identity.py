@@ -12,7 +12,7 @@ from lookup_pipeline.names import identifiers
 from lookup_pipeline.names.employers import compare_employer
 from lookup_pipeline.names.person_names import clean_name, is_legible, is_name, is_short
 from lookup_pipeline.names.text import fold
-from lookup_pipeline.names.values import is_placeholder, said
+from lookup_pipeline.names.values import said
 
 RULES_VERSION = 2
 """An identity is stored for good and paid for once. Rules that make another text, or another query,
@@ -112,8 +112,9 @@ def query_of(cleaned: Requested) -> Query | None:
 
 def _by_name(name: str, employer: str, title: str | None) -> Query | None:
     name = clean_name(name)
-    if is_placeholder(name):
-        return None
+    if (rest := said(name)) != name:
+        # What was behind a title or a comma says something else, or nothing: 'Dr. ="Ada"', "N/A,".
+        return _by_name(rest, employer, title) if rest and is_name(rest) else None
     # White space is collapsed to single blanks, so a tab separates without ambiguity.
     compared = f"{compare_name(name)}\t{compare_employer(employer)}"
     parameters: dict[str, str | int] = {"name": name, "current_employer": employer}

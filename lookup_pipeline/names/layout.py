@@ -104,10 +104,11 @@ def detect_layout(text: TextFile) -> Layout:
 
 def _is_spaced(start: str, delimiter: str) -> bool:
     """Whether quotation marks stand behind blanks, in the first rows: `"Ada", "Acme, Inc."`."""
-    quoted = rf'{re.escape(delimiter)} *"'
-    return len(re.findall(rf'{re.escape(delimiter)} +"', start)) * 2 > len(
-        re.findall(quoted, start)
+    # Not the doubled ones inside of a field.
+    behind_blanks, all_ = (
+        len(re.findall(rf'{re.escape(delimiter)} {number}"(?!")', start)) for number in ("+", "*")
     )
+    return 2 * behind_blanks > all_
 
 
 def _first_rows(text: TextFile, delimiter: str, first_line: int, spaced: bool) -> list[CsvRow]:
@@ -154,10 +155,15 @@ def _is_title(row: CsvRow, header: Header) -> bool:
     filled = _filled(row)
     if any(kind.read(value) for kind in IDENTIFIERS for value in filled):
         return False
-    if len(filled) <= 1 or any(map(is_column_name, filled)):
-        return True
     few = len(filled) <= header.width // 2
-    return few and (filled[0].endswith(":") or sum(map(has_letters, filled)) <= 1)
+    return len(filled) <= 1 or (
+        few
+        and (
+            filled[0].endswith(":")
+            or any(map(is_column_name, filled))
+            or sum(map(has_letters, filled)) <= 1
+        )
+    )
 
 
 def _filled(row: CsvRow) -> list[str]:

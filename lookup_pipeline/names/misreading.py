@@ -10,7 +10,8 @@ _SMALL = "a-zß-öø-ÿœšž"
 _CAPITAL = "À-ÖØ-ÞŒŠŽŸ"
 _MISREAD = re.compile(
     rf"[A-Z{_CAPITAL}{_SMALL}][^\x00-\x7f{_CAPITAL}{_SMALL}\xa0\xad·®\xb4«»•…™\u2013-\u201d][{_SMALL}]"
-    rf"|[{_SMALL}][{_CAPITAL}]|[A-Z][{_CAPITAL}][{_SMALL}]|iæ|ø[áí]"
+    rf"|[{_SMALL}](?<!Mc|De|Le|La|Di|Du)[{_CAPITAL}]|[A-Z][{_CAPITAL}][{_SMALL}]"
+    "|[A-Z][\u2026\u2044][A-Z]|iæ|ø[áí]"
 )
 # Turkish becomes Icelandic letters, but has no acute accents. Hungarian has them, and becomes "õ",
 # which is Estonian (without them) or stands before an "e" (Portuguese).

@@ -19,9 +19,11 @@ _TITLES = frozenset({
 })
 # fmt: on
 # "M.S. Dhoni", "MS Dhoni": the initials of a name, as they are common in India.
-_INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]\.?|[A-Z]{2}")
-# "Prof. Dr. rer. nat.": in lower case or with a full stop, for "Phil" and "Nat" are people.
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]\.?|MS")
+# "Prof. Dr. rer. nat."
 _FACULTIES = frozenset({"med", "phil", "rer", "nat", "ing", "jur", "habil", "hc", "pol", "theol"})
+# Those of them that are first names too, unless in lower case or with a full stop.
+_FACULTIES_AND_NAMES = frozenset({"phil", "nat", "pol"})
 # After a name, where nobody has them for a last name ...
 # fmt: off
 _CREDENTIALS = frozenset({
@@ -201,7 +203,10 @@ def _is_title(word: str, *, shouted: bool) -> bool:
 
 
 def _is_faculty(word: str) -> bool:
-    return _bare(word) in _FACULTIES and (word.islower() or word.endswith("."))
+    bare = _bare(word)
+    return bare in _FACULTIES and (
+        bare not in _FACULTIES_AND_NAMES or word.islower() or word.endswith(".")
+    )
 
 
 def _is_a_remark(before: str, behind: str) -> bool:

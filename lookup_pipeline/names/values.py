@@ -45,6 +45,8 @@ _SPREADSHEET_ERROR = re.compile(r"#(?:[^\W\d_]+[!?]|\w+/\w[!?]?|nv)")
 
 _LONGEST = max(map(len, _PLACEHOLDERS))
 
+_LONGEST_PACKED = 2_000
+
 # How Excel is told that digits are text: ="00123".
 _FORMULA = re.compile('="([^"]*)"')
 # What web pages leave behind: AT&amp;T, O&#39;Brien.
@@ -56,7 +58,8 @@ def said(text: str | None) -> str | None:
     if not text:
         return None
     cleaned = clean(text)
-    if "&" in cleaned or cleaned[:1] == "=":
+    # Longer ones are documents: to unpack them again and again would take for ever.
+    if ("&" in cleaned or cleaned[:1] == "=") and len(cleaned) <= _LONGEST_PACKED:
         while (unpacked := _unpacked(cleaned)) != cleaned:
             cleaned = unpacked
     return None if not cleaned or is_placeholder(cleaned) else cleaned
@@ -64,8 +67,12 @@ def said(text: str | None) -> str | None:
 
 def _unpacked(text: str) -> str:
     formula = _FORMULA.fullmatch(text)
-    plain = _HTML.sub(lambda entity: html.unescape(entity[0]), formula[1] if formula else text)
-    return clean(plain)
+    return clean(_HTML.sub(_character, formula[1] if formula else text))
+
+
+def _character(entity: re.Match[str]) -> str:
+    # Half of an emoji is no character.
+    return html.unescape(entity[0]).replace("\ufffd", "")
 
 
 def is_placeholder(text: str) -> bool:

@@ -171,8 +171,8 @@ def test_status_tells_what_is_queued_until_when_and_whether_it_goes_on_by_itself
     shown = workplace.run("status").stdout
     assert f"Queued: rows of {DAY} wait now; run it again." in shown
     limit = {"LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY": "3"}
-    done = workplace.run("run", "--date", DAY, **limit)
-    assert done.returncode == 3, "it does not wait for midnight, which its hour does not reach"
+    done = workplace.run("run", "--date", DAY, "--timeout", "30", **limit)
+    assert done.returncode == 3, "it does not wait for midnight, which its time does not reach"
     shown = workplace.run("status").stdout
     assert f"Queued: rows of {DAY} wait until " in shown
     assert "queued_lookups_sensor goes on." in shown

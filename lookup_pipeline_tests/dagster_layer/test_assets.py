@@ -85,7 +85,7 @@ def test_a_file_that_is_gone_is_a_warning_that_says_what_leaves_and_how_to_have_
     project.run()
     (project.folder / "names" / f"{DATE}.csv").unlink()
     gone = project.run()
-    assert "the 2 rows that it had leave" in str(metadata(gone, "names")["warning"])
+    assert "The rows that it had (2) leave" in str(metadata(gone, "names")["warning"])
     assert metadata(gone, "profiles")["dagster/partition_row_count"] == 0
     assert "rows that it had" not in str(metadata(project.run(), "names")["warning"])
     project.write(CSV)
@@ -168,7 +168,7 @@ def test_what_was_detected_and_what_is_doubtful_is_in_the_metadata(project: Proj
         "file": f"{DATE}.csv",
         "compression": "none",
         "encoding": "Windows-1252",
-        "encoding_confidence": 0.5,
+        "encoding_confidence": 0.67,
         "delimiter": "semicolon",
         "delimiter_confidence": 1.0,
         "title_lines": 0,

@@ -143,6 +143,28 @@ def test_a_header_row_of_other_columns_is_nobody_and_is_warned_of(tmp_path: Path
     assert "there is a header row of other columns on line 3" in told
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "First Name,Last Name,Firm,Source\nAda,Lovelace,Acme,LinkedIn\nBob,Byron,Beta,Event\n",
+        "Name,Phone,Contact by,Note\nAda,1,Email,a\nBob,2,Post,b\n",
+    ],
+)
+def test_a_value_that_reads_like_a_column_makes_no_title_of_the_header_row(
+    tmp_path: Path, content: str
+) -> None:
+    usable, rejected = read(tmp_path, content)
+    assert usable == []
+    assert [row["source_row"] for row in rejected] == [2, 3]
+
+
+def test_doubled_quotation_marks_inside_of_fields_stand_behind_no_delimiter(tmp_path: Path) -> None:
+    content = 'name,company,notes\nAda,Acme,"said ""hi"", ""ho"", ""hu"""\nBob, "Big" Bob Inc,n\n'
+    usable, rejected = read(tmp_path, content)
+    assert rejected == []
+    assert usable[1]["requested_employer"] == '"Big" Bob Inc'
+
+
 @pytest.mark.parametrize("header", ["Name, Company, Note", '"Name", "Company", "Note"'])
 def test_blanks_between_delimiters_and_quotation_marks_are_nothing(
     tmp_path: Path, header: str

@@ -15,6 +15,9 @@ from lookup_pipeline.names.person_names import LONGEST, clean_name, is_name
         ("Prof. Dr. rer. nat. Emmy Noether", "Emmy Noether"),
         ("Prof. Dr.-Ing. Max Müller", "Max Müller"),
         ("Sra. María López", "María López"),
+        ("DR Grace Hopper", "Grace Hopper"),
+        ("Hopper, DR Grace", "Grace Hopper"),
+        ("Dr Ing Hans Ott", "Hans Ott"),
         ("Hopper, Dr. Grace", "Grace Hopper"),
     ],
 )

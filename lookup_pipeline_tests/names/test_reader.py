@@ -174,12 +174,14 @@ def test_a_middle_name_and_a_suffix_tell_people_apart(tmp_path: Path) -> None:
     content = (
         "First Name,Middle Name,Last Name,Suffix,Company\n"
         "John,Alan,Smith,Sr.,Acme\nJohn,,Smith,Jr.,Acme\nJohn,-,Smith,PhD,Acme\n"
+        "Mary Ann,Ann,Smith,,Acme\n"
     )
     usable, _ = read(tmp_path, content)
     assert [row["requested_name"] for row in usable] == [
         "John Alan Smith Sr.",
         "John Smith Jr.",
         "John Smith",
+        "Mary Ann Smith",
     ]
     assert usable[0]["source_columns"] == {}
     assert usable[2]["source_columns"] == {"Middle Name": "-", "Suffix": "PhD"}
@@ -189,6 +191,7 @@ def test_a_first_name_beside_a_name_is_put_before_it_where_it_lacks(tmp_path: Pa
     content = (
         "Name,Vorname,Company\nSmith,John,Acme\nSmith,Jane,Acme\nAda King,Ada,Acme\n"
         '"King, Ada",Ada,Acme\nVan Dyke,,Acme\n,Eve,Acme\nN/A,Eve,Acme\n'
+        "William Gates,Bill,Acme\nde Groot,Jan,Acme\nHopper,Grace Hopper,Acme\n"
     )
     usable, rejected = read(tmp_path, content)
     assert [row["requested_name"] for row in usable] == [
@@ -197,6 +200,9 @@ def test_a_first_name_beside_a_name_is_put_before_it_where_it_lacks(tmp_path: Pa
         "Ada King",
         "King, Ada",
         "Van Dyke",
+        "William Gates",
+        "Jan de Groot",
+        "Grace Hopper",
     ]
     assert [row["source_row"] for row in rejected] == [7, 8]
     assert usable[0]["source_columns"] == {"Vorname": "John"}
@@ -208,6 +214,11 @@ def test_a_second_column_of_the_same_header_names_nobody(tmp_path: Path) -> None
     usable, _ = read(tmp_path, content)
     assert usable[0]["requested_email"] is None
     assert usable[0]["source_columns"] == {"Email_2": "boss@example.com"}
+    (told,) = report(tmp_path, content).warnings()
+    assert "the column 'Email_2' seems to hold what email is for" in told
+    # Another spelling is another column.
+    (row,) = read(tmp_path, content.replace("Email,Email", "Email,E-Mail"))[0]
+    assert row["requested_email"] == "boss@example.com"
 
 
 @pytest.mark.parametrize("header", ["Name*,Company *,E-Mail:", "Name (required),Company,Email *:"])
@@ -380,7 +391,7 @@ def test_batches_are_bounded_and_keep_the_order(tmp_path: Path) -> None:
         ["0", "1", "2"],
         ["1", "2", "4", "Total"],
         ["3", "2", "1"],
-        ["1041", "1042.0", "", "1044"],
+        ["1041", "1042.0", "", "1044", "1043"],
         ["1"],
     ],
 )
@@ -388,6 +399,10 @@ def test_ids_that_count_rows_are_told(tmp_path: Path, ids: list[str]) -> None:
     content = "id,email\n" + "".join(f"{id_},a{id_}@example.com\n" for id_ in ids)
     (told,) = report(tmp_path, content).warnings()
     assert "the id column seems to count" in told
+
+
+def test_two_neighbours_among_the_providers_ids_count_nothing(tmp_path: Path) -> None:
+    assert report(tmp_path, "id\n700101\n700102\n").warnings() == []
 
 
 @pytest.mark.parametrize("ids", [["5244", "193054", "66120418"], ["5244"], [""], ["C-1", "C-2"]])

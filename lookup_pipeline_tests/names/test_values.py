@@ -91,6 +91,7 @@ def test_whole_values_only_are_taken_for_none(text: str) -> None:
         ('="00123"', "00123"),
         ("AT&amp;T", "AT&T"),
         ("O&#39;Brien &amp;amp; Co", "O'Brien & Co"),
+        ("Grace &#55357;&#56832; Hopper", "Grace Hopper"),
     ],
 )
 def test_what_is_said_is_clean_text(text: str, cleaned: str) -> None:
