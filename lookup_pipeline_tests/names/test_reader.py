@@ -447,7 +447,8 @@ def test_batches_of_no_rows_are_refused(tmp_path: Path) -> None:
         list(read_names([names_file(tmp_path, HEADER)], batch_rows=0))
 
 
-cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+# A byte order mark is no text where a line begins.
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=8)
 written_rows = st.lists(
     st.lists(cells | st.sampled_from(["Ada", "a@example.com", "7"]), min_size=1, max_size=6)
 )

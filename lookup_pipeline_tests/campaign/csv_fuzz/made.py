@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lookup_pipeline.names.identity import REQUESTED_COLUMNS
+from lookup_pipeline.names.line_codec import LINE_BY_LINE
 from lookup_pipeline_tests.campaign.csv_fuzz.oracle import BrokenPromiseError, Reading, check, hold
 from lookup_pipeline_tests.campaign.csv_fuzz.strategies import Made
 
@@ -22,7 +23,7 @@ def check_made(folder: Path, made: Made) -> Reading:
         raise BrokenPromiseError(promise, str(reading.unreadable), len(made.rows))
     hold(report.layout.delimiter == made.delimiter, "the delimiter is found", report.delimiter)
     _check_lines(made, reading)
-    codec = report.encoding.codec.replace("_", "-")
+    codec = report.encoding.codec.removeprefix(LINE_BY_LINE).replace("_", "-")
     if made.is_guess and codec != made.codec:
         # Letters are other letters: the report says that it is a guess.
         return reading
