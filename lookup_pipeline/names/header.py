@@ -162,14 +162,20 @@ class Header:
 
     def _name_columns(self, row: Sequence[str]) -> list[int]:
         """The columns that make a row's name."""
-        values = {part: row[column].strip() for part, column in self.name_parts.items()}
-        first, middle = (fold(values.get(part, "")) for part in ("first name", "middle name"))
-        serves = {
-            # "Mary Ann", "Ann", "Smith": some write it twice.
-            "middle name": _can_be_a_name(middle) and not f" {first}".endswith(f" {middle}"),
-            "name suffix": is_generation(values.get("name suffix", "")),
-        }
-        return [column for part, column in self.name_parts.items() if serves.get(part, True)]
+        return [
+            column
+            for part, column in self.name_parts.items()
+            if part in _WHOLE_NAME or (row[column].strip() and self._belongs(part, row))
+        ]
+
+    def _belongs(self, part: str, row: Sequence[str]) -> bool:
+        """Whether a middle name or a suffix is one, and is not said already."""
+        value = row[self.name_parts[part]].strip()
+        if part == "name suffix":
+            return is_generation(value)
+        # "Mary Ann", "Ann", "Smith": some write it twice.
+        first = fold(row[self.name_parts["first name"]])
+        return _can_be_a_name(value) and not f" {first}".endswith(f" {fold(value)}")
 
     def _name_from_parts(self, row: Sequence[str]) -> str | None:
         whole = [row[self.name_parts[part]].strip() for part in _WHOLE_NAME]
