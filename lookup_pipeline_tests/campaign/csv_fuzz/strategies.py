@@ -29,9 +29,10 @@ _URLS = ("https://www.linkedin.com/in/ada-l", "linkedin.com/in/j%C3%BCrgen?x=1",
 _NOTHING = ("", " ", "N/A", "-", "null", "\u00a0")
 _NO_IDENTIFIER = ("nobody", "a@b", "12 34", "x" * 300, "@", "http://example.com", '"')
 
-# Windows-1252 is known by its words, and UTF-16 without a mark by its many NULs.
+# Windows-1252 is known by its words, and UTF-16 without a mark by its many NULs. Neither signs nor
+# capitals stand behind small letters: a list of such words was read in a wrong encoding.
 _WESTERN = st.sampled_from(
-    (*("été ", "Größe", "niño ", "façade", "Ærø ", "€", "“ok”"), *"ab ,;|\n\"'")
+    (*("été ", "Größe", "niño ", "façade", " Ærø ", " € ", "“ok”"), *"ab ,;|\n\"'")
 )
 _LATIN = st.sampled_from("abz ÄßéñÇ€“”,;|\t\"'\n\r\\/#=@.-0123456789 ")
 # A byte order mark is no text where a line begins.
