@@ -17,7 +17,7 @@ from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, w
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
-from lookup_pipeline.names.files import find_files, packed_twins, without_files
+from lookup_pipeline.names.files import NamesFile, find_files, packed_twins, without_files
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders
 
@@ -54,7 +54,7 @@ def names_and_rejected_names(
             metadata={"folder": error.folder, "cure": error.cure},
             allow_retries=False,
         ) from error
-    told = _told(context, reports, packed_twins(files))
+    told = _told(context, files, reports)
     if not files:
         message = without_files(folders.names, lookup_date)
         if before:
@@ -75,7 +75,9 @@ def names_and_rejected_names(
 
 
 def _told(
-    context: AssetExecutionContext, reports: "Sequence[FileReport]", doubts: list[str]
+    context: AssetExecutionContext,
+    files: Sequence[NamesFile],
+    reports: "Sequence[FileReport]",
 ) -> dict[str, Any]:
     """What was detected in each file, what its columns were taken for, and what is doubtful."""
     told: dict[str, Any] = {"files": [report.source_file for report in reports]}
@@ -88,6 +90,7 @@ def _told(
                 for column, meaning in report.layout.header.meanings()
             ]
         )
+    doubts = packed_twins(files)
     doubts += [doubt for report in reports for doubt in report.warnings()]
     for doubt in doubts:
         context.log.warning(doubt)

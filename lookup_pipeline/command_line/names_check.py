@@ -13,7 +13,7 @@ from rich.table import Table
 from upath import UPath
 
 from lookup_pipeline.names.errors import UnreadableFile
-from lookup_pipeline.names.files import NamesFile, csv_files, date_of, name_as_text, printable
+from lookup_pipeline.names.files import NamesFile, csv_paths, date_of, name_as_text, printable
 from lookup_pipeline.names.identity import REQUESTED_COLUMNS
 from lookup_pipeline.names.reader import NamesBatch, read_names
 from lookup_pipeline.names.report import FileReport
@@ -130,7 +130,7 @@ def _files(given: str) -> list[str]:
     """A file, or the files of a folder that belong to its date."""
     folder = UPath(given)
     try:
-        found = [str(each.path) for each in csv_files(folder)] if folder.is_dir() else []
+        found = [str(path) for path in csv_paths(folder)] if folder.is_dir() else []
     except Exception:  # noqa: BLE001 - told when it is read
         found = []
     return sorted(found) or [given]

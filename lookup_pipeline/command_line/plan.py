@@ -105,8 +105,7 @@ def make_plan(
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
     remaining, trouble = _ask_account(ledger)
-    for _date, of_date in files:
-        warnings += packed_twins(of_date)
+    warnings += packed_twins(file for _date, of_date in files for file in of_date)
     warnings += [doubt for report in reports for doubt in report.warnings()]
     made = Estimate(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble, warnings)
     with ledger.read() as connection:

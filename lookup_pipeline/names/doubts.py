@@ -15,7 +15,7 @@ _DENSE = 10
 _FEW = 2
 
 # Columns that hold these are worth a word where they are not read; ids may be anybody's.
-_TELLING = {"linkedin_url", "email"}
+_TELLING = [kind for kind in IDENTIFIERS if kind.field in {"linkedin_url", "email"}]
 _LOOKED_AT = 100
 
 
@@ -55,16 +55,13 @@ def unread_columns(header: Header, rows: Sequence[Sequence[str]]) -> list[tuple[
     The file has no column for these, or has one of the same name further left.
     """
     found = []
-    for (name, column), kind in product(header.further, IDENTIFIERS):
+    for (name, column), kind in product(header.further, _TELLING):
         read = header.fields.get(kind.field, [])
         known_as = {header.headers[each] for each in read}
+        if column in read or (read and header.headers[column] not in known_as):
+            continue
         values = [value for row in rows[:_LOOKED_AT] if (value := row[column].strip())]
-        if (
-            kind.field in _TELLING
-            and column not in read
-            and (not read or header.headers[column] in known_as)
-            and 2 * sum(kind.read(value) is not None for value in values) > len(values)
-        ):
+        if 2 * sum(kind.read(value) is not None for value in values) > len(values):
             found.append((name, kind.field))
     return found
 

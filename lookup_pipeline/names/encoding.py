@@ -128,7 +128,8 @@ def detect_encoding(content: Content) -> Encoding:
     lines = usual if len(usual) >= 0.9 * len(lines) else lines
     sample = _CONTROL.sub(b"", b"".join(lines))
     misread = {
-        codec: share_misread(sample.decode(codec, "replace").splitlines()) for codec in _EIGHT_BIT
+        codec: share_misread(sample.decode(codec, "replace").splitlines())
+        for codec in ([] if _is_in_other_letters(sample) else _EIGHT_BIT)
     }
     candidates = {codec: share for codec, share in misread.items() if share <= 0.5}
     found = _guess(content.source_file, sample, candidates, scan.first_line_beyond)
@@ -141,7 +142,7 @@ def detect_encoding(content: Content) -> Encoding:
 def _guess(source_file: str, sample: bytes, candidates: dict[str, float], line: int) -> Encoding:
     other = from_bytes(sample).best()
     unknown = _unknown(source_file, line, other)
-    if not candidates or (candidates is not _SIXTEEN_BIT and _is_in_other_letters(sample)):
+    if not candidates:
         raise unknown
     matches = {
         match.encoding: match

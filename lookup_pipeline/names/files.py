@@ -74,8 +74,8 @@ def packed_twins(files: Iterable[NamesFile]) -> list[str]:
     unpacked: dict[str, list[str]] = {}
     for file in files:
         name = file.source_file.lower()
-        packing = next((end for end in (".gz", ".zst") if name.endswith(end)), "")
-        unpacked.setdefault(name.removesuffix(packing), []).append(file.source_file)
+        ending = next(filter(name.endswith, ENDINGS))
+        unpacked.setdefault(name.removesuffix(ending), []).append(file.source_file)
     return [
         f"{' and '.join(twins)} are each read: if one is another, packed, its rows stand in the "
         "datasets more than once (nobody is looked up twice); then remove one"
@@ -97,15 +97,15 @@ def _folder_files(names_folder: UPath, day: str) -> Iterator[NamesFile]:
         if folder.is_symlink() and not folder.exists():
             raise UnreadableFile(day, 1, "a link to a folder that is not there", _MEND_LINK)
         return
-    yield from csv_files(folder)
-
-
-def csv_files(folder: UPath) -> Iterator[NamesFile]:
-    """The files of a date's folder that are read, in no order."""
-    for path in folder.iterdir():
-        source_file = f"{folder.name}/{path.name}"
-        if _is_csv(path.name) and _is_file(path, source_file):
+    for path in csv_paths(folder):
+        source_file = f"{day}/{path.name}"
+        if _is_file(path, source_file):
             yield NamesFile(path, name_as_text(source_file))
+
+
+def csv_paths(folder: UPath) -> Iterator[UPath]:
+    """What in a date's folder bears the name of a file that is read, in no order."""
+    return (path for path in folder.iterdir() if _is_csv(path.name))
 
 
 def _is_csv(name: str) -> bool:

@@ -72,7 +72,7 @@ class Header:
     @property
     def serves(self) -> bool:
         """Whether the columns suffice to look somebody up."""
-        if not self.fields.keys().isdisjoint({"id", "linkedin_url", "email", "npi_number"}):
+        if not self.fields.keys().isdisjoint(_IDENTIFYING):
             return True
         return "employer" in self.fields and ("name" in self.fields or bool(self.name_parts))
 
@@ -105,7 +105,9 @@ class Header:
         if self.name_parts:
             names = zip(picked["name"], rows, strict=True)
             picked["name"] = [
-                name if name and _can_be_a_name(name) else self._name_from_parts(row) or name
+                name
+                if name and _can_be_a_name(name)
+                else _joined(row, self._name_columns(row)) or name
                 for name, row in names
             ]
         if self.first_name is not None:
@@ -130,8 +132,9 @@ class Header:
         if self.name_parts:
             parts = {column: header for header, column in self.further}
             for values, row, name in zip(found, rows, requested["name"], strict=True):
-                if name and name == self._name_from_parts(row):
-                    for column in self._name_columns(row):
+                made_of = self._name_columns(row)
+                if name and name == _joined(row, made_of):
+                    for column in made_of:
                         del values[parts[column]]
         return found
 
@@ -161,7 +164,10 @@ class Header:
         return frozenset(map(quick_key, [*self._known_keys, *self.headers]))
 
     def _name_columns(self, row: Sequence[str]) -> list[int]:
-        """The columns that make a row's name."""
+        """The columns that make a row's name; none where its first or last name says nothing."""
+        whole = [row[self.name_parts[part]].strip() for part in _WHOLE_NAME]
+        if not all(map(_is_half_a_name, whole)) or all(map(is_placeholder, whole)):
+            return []
         return [
             column
             for part, column in self.name_parts.items()
@@ -176,12 +182,6 @@ class Header:
         # "Mary Ann", "Ann", "Smith": some write it twice.
         first = fold(row[self.name_parts["first name"]])
         return _can_be_a_name(value) and not f" {first}".endswith(f" {fold(value)}")
-
-    def _name_from_parts(self, row: Sequence[str]) -> str | None:
-        whole = [row[self.name_parts[part]].strip() for part in _WHOLE_NAME]
-        if not all(map(_is_half_a_name, whole)) or all(map(is_placeholder, whole)):
-            return None
-        return " ".join(row[column].strip() for column in self._name_columns(row))
 
 
 def read_header(headers: Sequence[str]) -> Header | None:
@@ -201,13 +201,13 @@ def read_header(headers: Sequence[str]) -> Header | None:
             if field not in _IDENTIFYING or headers[column] not in headers[:column]:
                 ranked.setdefault(field, []).append((rank, column))
     fields = {field: [column for _rank, column in sorted(all_)] for field, all_ in ranked.items()}
-    parts = {part: column for column, part in reversed(_parts(keys))}
-    name_parts = {part: parts[part] for part in PARTS if part in parts}
+    part_by_column = [PART_BY_KEY.get(key) for key in keys]
+    name_parts = {part: part_by_column.index(part) for part in PARTS if part in part_by_column}
     first_name = None
     if not name_parts.keys() >= set(_WHOLE_NAME):
-        first_name = parts.get("first name") if "name" in fields else None
-        if first_name is not None and keys[first_name] in _ALSO_AN_ORDER:
-            first_name = None
+        first = name_parts.get("first name")
+        if first is not None and "name" in fields and keys[first] not in _ALSO_AN_ORDER:
+            first_name = first
         name_parts = {}
     if not fields and not name_parts:
         return None
@@ -235,8 +235,8 @@ def no_header(source_file: str, line: int, problem: str) -> UnreadableFile:
     return UnreadableFile(source_file, line, problem, _CURE)
 
 
-def _parts(keys: Sequence[str]) -> list[tuple[int, str]]:
-    return [(column, PART_BY_KEY[key]) for column, key in enumerate(keys) if key in PART_BY_KEY]
+def _joined(row: Sequence[str], columns: Sequence[int]) -> str:
+    return " ".join(row[column].strip() for column in columns)
 
 
 def _is_half_a_name(part: str) -> bool:

@@ -191,7 +191,9 @@ def test_a_file_name_that_is_no_text_is_the_error_that_the_pipeline_ends_with(
     error = "G\\xf6del.csv, line 1: its name is not UTF-8. To mend it: rename the file"
     as_json = workplace.run("names", "check", "--json", str(path))
     as_text = workplace.run("names", "check", str(path))
-    assert as_json.returncode == as_text.returncode == 1
+    in_folder = workplace.run("names", "check", str(workplace.names))
+    assert as_json.returncode == as_text.returncode == in_folder.returncode == 1
+    assert error in in_folder.stdout
     (found,) = msgspec.json.decode(as_json.stdout)
     assert found["file"] == f"{workplace.names}/G\\xf6del.csv"
     assert found["error"].startswith(error)
