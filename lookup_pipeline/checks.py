@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, MetadataValue
 
-from lookup_pipeline.datasets.accounting import Accounting
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
+from lookup_pipeline.datasets.row_reconciliation import RowReconciliation
 from lookup_pipeline.enrichment.publish import Publication
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.counts import PartitionCounts
@@ -63,22 +63,22 @@ CHECKS = [
 ]
 
 
-def accounting_results(accounting: Accounting) -> Iterator[AssetCheckResult]:
-    """Row accounting and unique keys, whether they hold or not."""
+def reconciliation_results(reconciliation: RowReconciliation) -> Iterator[AssetCheckResult]:
+    """Row reconciliation and unique keys, whether they hold or not."""
     yield AssetCheckResult(
         asset_key=PROFILES.name,
         check_name=ROW_ACCOUNTING.name,
-        passed=accounting.balanced,
+        passed=reconciliation.balanced,
         severity=AssetCheckSeverity.ERROR,
-        description=accounting.problem or "Every row is in exactly one place.",
-        metadata={f"rows_{name}": rows for name, rows in accounting.rows.items()},
+        description=reconciliation.problem or "Every row is in exactly one place.",
+        metadata={f"rows_{name}": rows for name, rows in reconciliation.rows.items()},
     )
     yield AssetCheckResult(
         asset_key=PROFILES.name,
         check_name=UNIQUE_ROWS.name,
-        passed=not accounting.duplicates,
+        passed=not reconciliation.duplicates,
         severity=AssetCheckSeverity.ERROR,
-        metadata={"duplicates": list(accounting.duplicates[:100])},
+        metadata={"duplicates": list(reconciliation.duplicates[:100])},
     )
 
 

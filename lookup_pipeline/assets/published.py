@@ -14,12 +14,12 @@ from dagster import (
 )
 
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, state_metadata
-from lookup_pipeline.checks import CHECKS, accounting_results, content_results
+from lookup_pipeline.checks import CHECKS, content_results, reconciliation_results
 from lookup_pipeline.datasets.columns import LOOKUPS, PROFILES
 from lookup_pipeline.enrichment.publish import (
     PUBLISHED,
     NotReadyError,
-    RowAccountingError,
+    RowReconciliationError,
     publish,
 )
 from lookup_pipeline.ledger.counts import PartitionCounts
@@ -49,8 +49,8 @@ def published_datasets(
         publication = publish(book, output, lookup_date)
     except NotReadyError as error:
         raise Failure(str(error), allow_retries=False) from error
-    except RowAccountingError as error:
-        yield from accounting_results(error.accounting)
+    except RowReconciliationError as error:
+        yield from reconciliation_results(error.reconciliation)
         raise Failure(str(error), allow_retries=False) from error
     if not publication.replaced:
         context.log.info("A newer publication was there already; its files stay.")
@@ -62,7 +62,7 @@ def published_datasets(
     }
     people = _people(publication.people)
     for dataset in PUBLISHED:
-        rows = publication.accounting.rows[dataset.name]
+        rows = publication.reconciliation.rows[dataset.name]
         yield MaterializeResult(
             asset_key=dataset.name,
             metadata={
@@ -71,7 +71,7 @@ def published_datasets(
                 **(people if dataset is PROFILES else {}),
             },
         )
-    yield from accounting_results(publication.accounting)
+    yield from reconciliation_results(publication.reconciliation)
     yield from content_results(publication, counts, number(MIN_MATCH_RATE))
 
 

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from lookup_pipeline.datasets.accounting import KEYS, Accounting, account
 from lookup_pipeline.datasets.columns import (
     FAILED_LOOKUPS,
     LOOKUPS,
@@ -14,6 +13,7 @@ from lookup_pipeline.datasets.columns import (
     PROFILES,
 )
 from lookup_pipeline.datasets.profiles import profile_row
+from lookup_pipeline.datasets.row_reconciliation import KEYS, RowReconciliation, reconcile_rows
 from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, replace_together
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
@@ -37,19 +37,20 @@ class NotReadyError(Exception):
     """The partition has nothing to publish yet; the message says what to materialize first."""
 
 
-class RowAccountingError(Exception):
+class RowReconciliationError(Exception):
     """A row would be lost or doubled; nothing was replaced.
 
     Attributes:
-        accounting: what does not add up.
+        reconciliation: what does not add up.
     """
 
-    def __init__(self, accounting: Accounting) -> None:
+    def __init__(self, reconciliation: RowReconciliation) -> None:
         super().__init__(
-            f"The rows do not add up, so nothing was published: {accounting.problem}. Materialize "
-            "`names` and `lookups` of this partition again; if that does not help, it is a defect."
+            f"The rows do not add up, so nothing was published: {reconciliation.problem}. "
+            "Materialize `names` and `lookups` of this partition again; if that does not help, it "
+            "is a defect."
         )
-        self.accounting = accounting
+        self.reconciliation = reconciliation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Publication:
     Attributes:
         version: the partition's news that the files show.
         replaced: whether the files were replaced; not when a newer version was there already.
-        accounting: rows by dataset.
+        reconciliation: rows by dataset.
         states: rows by state.
         credits: credits spent on lookups that this partition asked for first.
         new_credits: those of them that no publication had told of before.
@@ -71,7 +72,7 @@ class Publication:
 
     version: int
     replaced: bool
-    accounting: Accounting
+    reconciliation: RowReconciliation
     states: dict[State, int]
     credits: int
     new_credits: int
@@ -87,13 +88,13 @@ def publish(
     """Write the partition's three datasets from the ledger and put them in place together.
 
     The order makes it safe to die anywhere: version and rows are read in one snapshot, the files
-    are written beside their targets and accounted for, then put in place, then the version is
+    are written beside their targets and reconciled, then put in place, then the version is
     noted. A death before the note only means that the same is written again. A file that can't be
     put in place leaves all three as they were; what an object store does, `replace_together` says.
 
     Raises:
         NotReadyError: `names` or `lookups` has not been materialized.
-        RowAccountingError: a row would be lost or doubled; nothing was replaced.
+        RowReconciliationError: a row would be lost or doubled; nothing was replaced.
         StorageError: a file can't be written or put in place.
     """
     for dataset in (NAMES, LOOKUPS):
@@ -116,13 +117,13 @@ def publish(
                 _write(writers, rows, counts)
         for writer in writers.values():
             writer.finish()
-        accounting = account(
+        reconciliation = reconcile_rows(
             folder.read(NAMES, lookup_date, KEYS),
             folder.read(LOOKUPS, lookup_date, KEYS),
             {name: writer.read(KEYS) for name, writer in writers.items()},
         )
-        if not accounting.balanced:
-            raise RowAccountingError(accounting)
+        if not reconciliation.balanced:
+            raise RowReconciliationError(reconciliation)
         with ledger.write() as connection:
             new_credits = 0
             replaced = begin_recording(connection, lookup_date, version)
@@ -134,7 +135,7 @@ def publish(
     return Publication(
         version,
         replaced,
-        accounting,
+        reconciliation,
         {state: counts.states[state] for state in State},
         credits_spent,
         new_credits,

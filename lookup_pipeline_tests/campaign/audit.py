@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import select
 
-from lookup_pipeline.datasets.accounting import KEYS
 from lookup_pipeline.datasets.columns import PENDING_LOOKUPS, REJECTED_NAMES
+from lookup_pipeline.datasets.row_reconciliation import KEYS
 from lookup_pipeline.enrichment.publish import PUBLISHED
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.tables import lookups

@@ -12,8 +12,8 @@ from typing import BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lookup_pipeline.datasets.accounting import KEYS
 from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS, Dataset
+from lookup_pipeline.datasets.row_reconciliation import KEYS
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.publish import PUBLISHED
 from lookup_pipeline.ledger import Ledger

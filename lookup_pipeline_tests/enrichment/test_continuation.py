@@ -142,7 +142,7 @@ def test_a_file_larger_than_the_plan_completes_within_four_days_without_a_person
     # Each run but the first was asked for after one look, and each asks at its own beginning.
     assert counts.by_operation["account"] < 3 * 5_000 / 50
     publication = pipeline.publish()
-    assert publication.accounting.balanced
+    assert publication.reconciliation.balanced
     assert pipeline.table(PROFILES).num_rows == 5_000
 
 

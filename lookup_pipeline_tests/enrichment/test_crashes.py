@@ -69,7 +69,7 @@ def test_a_submission_killed_half_way_is_finished_by_the_next_and_nobody_is_sent
     publication = pipeline.publish()
 
     assert max(sent(sandbox).values()) == 1
-    assert publication.accounting.balanced
+    assert publication.reconciliation.balanced
     assert set(pipeline.published()) == {name for name, _ in everybody}
     assert publication.failure_kinds == {"unconfirmed": at_death[State.SUBMITTING]}
     assert len(pipeline.rows(PROFILES)) == 100 - at_death[State.SUBMITTING]
@@ -128,7 +128,7 @@ def test_a_publication_killed_anywhere_leaves_whole_files_and_is_done_again(
 
     publication = pipeline.publish()
     assert publication.replaced
-    assert publication.accounting.balanced
+    assert publication.reconciliation.balanced
     assert set(pipeline.published()) == {name for name, _ in everybody}
     with pipeline.ledger.read() as connection:
         assert partitions_with_news(connection) == []

@@ -179,7 +179,7 @@ def test_four_processes_on_one_partition_some_of_them_killed_send_nobody_twice(
     assert pipeline.submit().accepted == 0
     publication = pipeline.publish()
     assert max(sent(sandbox).values()) == 1
-    assert publication.accounting.balanced
+    assert publication.reconciliation.balanced
     assert len(pipeline.published()) == PEOPLE
     assert publication.failure_kinds == {"unconfirmed": in_doubt}
     doubtful = {row["requested_name"] for row in pipeline.rows(FAILED_LOOKUPS)}

@@ -38,7 +38,7 @@ def test_a_partition_ends_in_parquet_with_the_rows_of_its_csv(
     pipeline.settle()
     publication = pipeline.publish()
     assert publication.replaced
-    assert publication.accounting.balanced
+    assert publication.reconciliation.balanced
 
     with (pipeline.root / "names" / f"{DAY}.csv").open(newline="") as file:
         written = [
@@ -219,7 +219,7 @@ def test_a_partition_without_rows_is_published_empty(pipeline: Pipeline) -> None
     assert pipeline.submit().accepted == 0
     publication = pipeline.publish()
     assert publication.replaced
-    assert set(publication.accounting.rows.values()) == {0}
+    assert set(publication.reconciliation.rows.values()) == {0}
     for dataset in PUBLISHED:
         assert pipeline.table(dataset).schema.equals(dataset.schema)
         assert pipeline.rows(dataset) == []

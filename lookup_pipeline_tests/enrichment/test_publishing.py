@@ -19,7 +19,7 @@ from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.enrichment.publish import (
     PUBLISHED,
     NotReadyError,
-    RowAccountingError,
+    RowReconciliationError,
     publish,
 )
 from lookup_pipeline.enrichment.register import register
@@ -145,12 +145,12 @@ def test_rows_that_do_not_add_up_leave_the_old_files_and_say_which(
     pipeline.write_csv([*everybody, ("New One", "Anywhere")] if "more" in change else everybody[:5])
     pipeline.read_names()
     before = pipeline.files()
-    with pytest.raises(RowAccountingError) as raised:
+    with pytest.raises(RowReconciliationError) as raised:
         pipeline.publish()
-    accounting = raised.value.accounting
+    reconciliation = raised.value.reconciliation
     row = f"{DAY}.csv:8" if "more" in change else f"{DAY}.csv:7"
-    assert (accounting.missing if "more" in change else accounting.surplus) == (row,)
-    assert accounting.unregistered == (row,)
+    assert (reconciliation.missing if "more" in change else reconciliation.surplus) == (row,)
+    assert reconciliation.unregistered == (row,)
     assert row in str(raised.value)
     assert "nothing was published" in str(raised.value)
     assert pipeline.files() == before
@@ -158,7 +158,7 @@ def test_rows_that_do_not_add_up_leave_the_old_files_and_say_which(
         assert [each.lookup_date for each in partitions_with_news(connection)] == [DAY]
 
     register(pipeline.ledger, pipeline.output, DAY)
-    assert pipeline.publish().accounting.balanced
+    assert pipeline.publish().reconciliation.balanced
 
 
 @pytest.mark.parametrize("broken", PUBLISHED, ids=lambda dataset: dataset.name)

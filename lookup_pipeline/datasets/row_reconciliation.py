@@ -1,4 +1,4 @@
-"""Row accounting: every usable row stands in exactly one of the published datasets.
+"""Row reconciliation: every usable row stands in exactly one of the published datasets.
 
 Works on what will be read, two columns of each finished file, not on what was meant to be
 written.
@@ -21,8 +21,8 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Accounting:
-    """The outcome of an account.
+class RowReconciliation:
+    """What a reconciliation found.
 
     Attributes:
         rows: rows by dataset.
@@ -59,7 +59,9 @@ class Accounting:
         )
 
 
-def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table]) -> Accounting:
+def reconcile_rows(
+    names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table]
+) -> RowReconciliation:
     """Compare the rows of `names` and `lookups` with those about to be published.
 
     Args:
@@ -69,7 +71,7 @@ def account(names: pa.Table, lookups: pa.Table, published: Mapping[str, pa.Table
     """
     names, lookups = _key_table(names), _key_table(lookups)
     union = pa.concat_tables([_key_table(table) for table in published.values()])
-    return Accounting(
+    return RowReconciliation(
         rows={
             "names": names.num_rows,
             "lookups": lookups.num_rows,
