@@ -172,7 +172,7 @@ def _record(
             if status is None
             else from_status(lookup.lookup_id, status, lookup.submitted_at, now, deadline)
         )
-        answers.append(replace(answer, polled=True))
+        answers.append(replace(answer, claim=lookup.claim, polled=True))
     with ledger.write() as connection:
         record(connection, answers, now)
     return answers

@@ -20,8 +20,7 @@ class Answer:
     Attributes:
         lookup_id: the ledger's id.
         state: the state it asks for; `states.may_move` decides.
-        claim: the number of the claim it answers; needed to put a lookup back into the queue
-            (`QUEUED`) or to call it `UNCONFIRMED`, which only the latest claim may do.
+        claim: the number of the request it is about, where that is known; see `states.may_move`.
         api_status: the provider's status, as received.
         profile_id: the provider's id of the person.
         request_id: the provider's id of the submission.
@@ -127,8 +126,9 @@ def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> 
         if row is None or not may_move(
             State(row.state),
             answer.state,
+            claim=answer.claim,
+            latest_claim=row.claim_number,
             failure_kind=row.failure_kind,
-            own_claim=answer.claim == row.claim_number,
         ):
             continue
         # A failure replaces another only where that one was a time-out: other words, so news.

@@ -41,12 +41,15 @@ class DueLookup:
         profile_id: the provider's id.
         submitted_at: when it was sent: the age decides when to ask again.
         state: in flight; or settled, where a late answer may still come.
+        claim: the number of the request that is asked about: an operator may have another one sent
+            before the answer comes.
     """
 
     lookup_id: int
     profile_id: int
     submitted_at: datetime
     state: State
+    claim: int
 
 
 def claim_due(
@@ -77,11 +80,17 @@ def claim_due(
             )
         )
         .returning(
-            lookups.c.lookup_id, lookups.c.profile_id, lookups.c.submitted_at, lookups.c.state
+            lookups.c.lookup_id,
+            lookups.c.profile_id,
+            lookups.c.submitted_at,
+            lookups.c.state,
+            lookups.c.claim_number,
         )
     )
     return [
-        DueLookup(row.lookup_id, row.profile_id, row.submitted_at, State(row.state))
+        DueLookup(
+            row.lookup_id, row.profile_id, row.submitted_at, State(row.state), row.claim_number
+        )
         for row in claimed
     ]
 

@@ -72,6 +72,8 @@ def requeue(
                 # As if it had never been sent: a new try has its own deadline, and all its tries.
                 attempts=0,
                 claimed_by=None,
+                # What is still said of the earlier request no longer counts, but for its profile.
+                claim_number=lookups.c.claim_number + 1,
                 # Where it was answered before, a status says nothing of the request to come.
                 profile_id=case((lookups.c.api_status.is_(None), lookups.c.profile_id)),
                 lease_until=None,

@@ -48,7 +48,8 @@ _FROM: dict[State, frozenset[State]] = {
     # A profile always wins, whatever was believed before; the first one stays.
     State.COMPLETE: frozenset(State) - {State.COMPLETE},
     State.FAILED: PENDING | {State.UNCONFIRMED},
-    # An unconfirmed or requeued lookup that turns out to be under way is adopted, not paid again.
+    # An unconfirmed lookup, or one that was put back into the queue, that turns out to be under way
+    # is adopted, not paid again.
     State.IN_FLIGHT: PENDING | {State.UNCONFIRMED},
     # Only a request that was certainly not processed may be sent again; see `answers.Answer`.
     State.QUEUED: frozenset({State.SUBMITTING, State.UNCONFIRMED}),
@@ -57,20 +58,28 @@ _FROM: dict[State, frozenset[State]] = {
 
 
 def may_move(
-    before: State, after: State, *, failure_kind: str | None = None, own_claim: bool = True
+    before: State,
+    after: State,
+    *,
+    claim: int | None,
+    latest_claim: int,
+    failure_kind: str | None = None,
 ) -> bool:
     """Whether a lookup in state `before` may go to `after`.
 
     Args:
         before: the state the ledger holds.
         after: the state an answer asks for.
+        claim: the number of the request that the answer is about; None where that is not known.
+            Without it, nothing may be put back into the queue or called unconfirmed: somebody
+            else's request may be on its way. An earlier request's answer says nothing about the
+            latest one, which an operator may have ordered; only its profile counts.
+        latest_claim: the number of the lookup's latest request.
         failure_kind: the failure the ledger holds, if any: a `timed_out` lookup is only given up
             on by us, so the provider's own failure replaces it.
-        own_claim: whether the answer belongs to the submission that holds the lookup now. Without
-            that, nothing may be put back into the queue or called unconfirmed: somebody else's
-            request may be on its way.
     """
-    if after in (State.QUEUED, State.UNCONFIRMED) and not own_claim:
+    needs_claim = after in (State.QUEUED, State.UNCONFIRMED)
+    if claim != latest_claim and after is not State.COMPLETE and (needs_claim or claim is not None):
         return False
     if before is State.FAILED and after is State.FAILED:
         return failure_kind == FailureKind.TIMED_OUT

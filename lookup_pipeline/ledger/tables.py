@@ -54,7 +54,7 @@ lookups = Table(
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="how often it was claimed, ever: tells a claim's own answer from another's",
+        comment="grows with each claim and resubmission: tells which request an answer is about",
     ),
     Column("lease_until", UtcTime, comment="when a silent submission counts as lost"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),

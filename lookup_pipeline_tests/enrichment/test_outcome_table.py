@@ -21,11 +21,13 @@ import pytest
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
 from lookup_pipeline.enrichment import outcomes
 from lookup_pipeline.enrichment.report import SubmissionStoppedError
-from lookup_pipeline.ledger import State
+from lookup_pipeline.ledger import FailureKind, State
+from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError, transport
 from lookup_pipeline.rocketreach import client as client_module
 from lookup_pipeline.rocketreach.models import KNOWN_STATUSES
 from lookup_pipeline_tests.enrichment.pipeline import (
+    DAY,
     MovableClock,
     Pipeline,
     opened_pipeline,
@@ -624,6 +626,23 @@ def answer_to_a_lookup_that_was_given_up(stage: Stage) -> None:
         submission.result()
 
 
+def order_while_a_poll_is_in_the_air(stage: Stage) -> None:
+    """The provider ends the old search while the operator has a new request sent."""
+    at_the_deadline(in_list("searching"))(stage)
+    stage.clock.advance(hours=2)
+
+    def failing_meanwhile(request: Request) -> bytes | Said:
+        with stage.at("http://127.0.0.1:1/api/v2") as other, other.ledger.write() as connection:
+            requeued = requeue(connection, DAY, [FailureKind.TIMED_OUT], stage.clock())
+            assert requeued == len(PEOPLE)
+        return in_list("failed")(request)
+
+    with stage.api(provider(poll=failing_meanwhile)) as pipeline:
+        assert pipeline.poll().calls == 1
+    # Everybody may be sent once more now: the operator wants it.
+    stage.sent.clear()
+
+
 STORIES: dict[tuple[str, str], Scenario] = {
     ("500 three times, others are answered", LOOKUP): her_500,
     ("500 three times, nobody is answered", LOOKUP): every_500,
@@ -632,6 +651,7 @@ STORIES: dict[tuple[str, str], Scenario] = {
     ("in flight, deadline over", POLL): at_the_deadline(in_list("searching")),
     ("complete after the deadline", POLL): after_the_deadline("complete"),
     ("failed after the deadline", POLL): after_the_deadline("failed"),
+    ("failed, after an operator has had it sent again", POLL): order_while_a_poll_is_in_the_air,
     ("answer about a complete lookup", POLL): late_word_about_a_complete_lookup,
     ("answer to a lookup that was given up", LOOKUP): answer_to_a_lookup_that_was_given_up,
 }

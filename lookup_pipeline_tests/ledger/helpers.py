@@ -113,6 +113,14 @@ def lookup_of(ledger: Ledger, person: str) -> int:
     return found
 
 
+def claim_number(ledger: Ledger, lookup_id: int) -> int:
+    """The number of a lookup's latest request."""
+    with ledger.read() as connection:
+        wanted = select(lookups.c.claim_number).where(lookups.c.lookup_id == lookup_id)
+        number: int = connection.scalars(wanted).one()
+    return number
+
+
 def states(connection: Connection) -> dict[int, State]:
     found = connection.execute(select(lookups.c.lookup_id, lookups.c.state))
     return {lookup_id: State(state) for lookup_id, state in found}
@@ -131,6 +139,7 @@ class Stored:
     attempts: int
     profile_id: int | None
     claimed_by: str | None
+    claim_number: int
     not_before: datetime | None
     next_poll_at: datetime | None
     deadline_at: datetime | None
@@ -151,6 +160,7 @@ def stored_lookups(connection: Connection) -> dict[int, Stored]:
             found.attempts,
             found.profile_id,
             found.claimed_by,
+            found.claim_number,
             found.not_before,
             found.next_poll_at,
             found.deadline_at,
@@ -173,10 +183,12 @@ def in_flight(
     poll_at: datetime | None = T0 + 3 * SECOND,
     deadline: datetime = T0 + timedelta(hours=24),
     api_status: str | None = "searching",
+    claim: int | None = None,
 ) -> Answer:
     return Answer(
         lookup_id,
         State.IN_FLIGHT,
+        claim=claim,
         api_status=api_status,
         profile_id=profile_id,
         next_poll_at=poll_at,
@@ -190,8 +202,14 @@ def asked_in_vain(ledger: Ledger, lookup_id: int, at: datetime) -> None:
     answer(ledger, still, now=at)
 
 
-def failed(lookup_id: int, kind: str = "not_found") -> Answer:
-    return Answer(lookup_id, State.FAILED, failure_kind=kind, failure_reason="no such person")
+def failed(lookup_id: int, kind: str = "not_found", *, claim: int | None = None) -> Answer:
+    return Answer(
+        lookup_id,
+        State.FAILED,
+        claim=claim,
+        failure_kind=kind,
+        failure_reason="no such person",
+    )
 
 
 def unconfirmed(lookup_id: int, claim: int | None = FIRST) -> Answer:

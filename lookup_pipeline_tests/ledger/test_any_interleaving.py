@@ -62,7 +62,7 @@ _KINDS = st.sampled_from(
 
 @dataclass(slots=True)
 class Sent:
-    """A request that left, as the process that sent it knows it: it names its claim."""
+    """A request that left, or is asked about: its answer names the claim."""
 
     lookup_id: int
     claim: int
@@ -90,7 +90,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.ledger = self._open.__enter__()
         self.now = T0
         self.sent: list[Sent] = []
-        self.polled: list[int] = []
+        self.polled: list[Sent] = []
         self.snapshots: list[tuple[str, int]] = []
         self.published: dict[str, int] = {}
         self.wanted: dict[str, list[RequestedRow]] = {}
@@ -100,6 +100,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.claims: dict[int, Sent] = {}
         self.seen = Seen()
         self.released: set[int] = set()
+        # Lookups that the operator had sent again, and that nobody has sent since.
+        self.ordered: set[int] = set()
         self.payloads_made = 0
 
     def teardown(self) -> None:
@@ -144,6 +146,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.sent.append(request)
             self.risky[each.lookup_id] = request
             self.claims[each.lookup_id] = request
+            self.ordered.discard(each.lookup_id)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), kind=_KINDS, wait=st.sampled_from([0, 5, 90]))
@@ -166,6 +169,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def someone_else_answers(self, data: st.DataObject, kind: str) -> None:
         """A webhook, a stranger, a defect: whatever it says, nothing is sent again."""
         lookup_id = data.draw(st.sampled_from(sorted(self.seen.lookups)), label="lookup")
+        self.ordered.discard(lookup_id)
         self._record(self._answer(kind, lookup_id, None, 0))
 
     @precondition(lambda self: self._any_in(State.IN_FLIGHT) or self._any_in(State.FAILED))
@@ -185,6 +189,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert before.state is State.IN_FLIGHT or late
             assert each.state is before.state
             assert each.profile_id == before.profile_id is not None
+            assert each.claim == before.claim_number
             assert before.next_poll_at is not None
             assert before.next_poll_at <= self.now
             times.append(before.next_poll_at)
@@ -194,13 +199,14 @@ class AnyInterleaving(RuleBasedStateMachine):
             if left and before.next_poll_at and before.next_poll_at <= self.now:
                 assert len(due) == limit
                 assert before.next_poll_at >= max(times)
-        self.polled += sorted(taken)
+        self.polled += [Sent(each.lookup_id, each.claim) for each in due]
 
     @precondition(lambda self: self.polled)
     @rule(data=st.data(), kind=st.sampled_from(["complete", "failed", "in_flight"]))
     def a_poll_is_answered(self, data: st.DataObject, kind: str) -> None:
-        lookup_id = data.draw(st.sampled_from(self.polled), label="polled")
-        self._record(replace(self._answer(kind, lookup_id, None, 20), polled=True))
+        asked = data.draw(st.sampled_from(self.polled), label="polled")
+        told = self._answer(kind, asked.lookup_id, asked.claim, 20)
+        self._record(replace(told, polled=True))
 
     @precondition(lambda self: self._any_in(State.SUBMITTING))
     @rule(after=st.sampled_from([timedelta(0), LEASE + SECOND]))
@@ -233,6 +239,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             if ended.failure_kind in kinds and ended.settled_at and ended.settled_at < asked_at:
                 meant.add(lookup_id)
         self.released |= meant
+        self.ordered |= meant
         with self.ledger.write() as connection:
             assert requeue(connection, date, kinds, asked_at) == len(meant)
 
@@ -264,7 +271,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 self.payloads_made += 1
                 return complete(lookup_id, b'{"n":%d}' % self.payloads_made, claim=claim)
             case "failed":
-                return failed(lookup_id)
+                return failed(lookup_id, claim=claim)
             case "in_flight" | "without_id":
                 known = kind == "in_flight"
                 return in_flight(
@@ -272,6 +279,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                     profile_id=7 if known else None,
                     poll_at=later if known else None,
                     deadline=self.now + DEADLINE,
+                    claim=claim,
                 )
             case "unconfirmed":
                 return unconfirmed(lookup_id, claim)
@@ -315,6 +323,9 @@ class AnyInterleaving(RuleBasedStateMachine):
                 "only its own claim, or the operator, may put it back"
             )
             self.risky.pop(lookup_id, None)
+        if lookup_id in self.ordered and is_now.state is not State.QUEUED:
+            assert is_now.state is State.COMPLETE, "an earlier request's answer undid the order"
+            self.ordered.discard(lookup_id)
         if is_now.state in SETTLED:
             # One that timed out is still asked about, now and then; so is one in doubt.
             asked = is_now.failure_kind in ("timed_out", "unconfirmed")

@@ -19,6 +19,7 @@ from lookup_pipeline.ledger.polling import (
 )
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.ledger.helpers import (
+    FIRST,
     SECOND,
     T0,
     answer,
@@ -64,7 +65,7 @@ def test_a_lookup_is_due_from_its_time_on(ledger: Ledger) -> None:
     assert due(ledger, T0 + 2 * SECOND) == []
     with ledger.write() as connection:
         found = claim_due(connection, 100, T0 + 3 * SECOND)
-    assert found == [DueLookup(ann, 42, T0, State.IN_FLIGHT)]
+    assert found == [DueLookup(ann, 42, T0, State.IN_FLIGHT, FIRST)]
 
 
 def test_the_longest_due_are_taken_first_and_no_more_than_asked_for(ledger: Ledger) -> None:

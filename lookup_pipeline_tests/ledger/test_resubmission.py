@@ -1,10 +1,13 @@
 """Putting settled lookups back into the queue: what an operator may, and nobody else."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger.answers import Answer
+from lookup_pipeline.ledger.polling import claim_due, expire_deadlines
 from lookup_pipeline.ledger.resubmission import count_resubmittable, requeue
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
@@ -14,6 +17,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     answer,
     asked_in_vain,
     claim_all,
+    claim_number,
     complete,
     failed,
     in_flight,
@@ -99,6 +103,38 @@ def test_an_answer_that_comes_late_all_the_same_wins_over_the_queue(ledger: Ledg
     answer(ledger, complete(ann))
     assert states_of(ledger) == {ann: State.COMPLETE}
     assert claim_all(ledger, LATER) == []
+
+
+@pytest.mark.parametrize("sent_again", [False, True])
+@pytest.mark.parametrize(
+    ("late", "left"),
+    [
+        (failed(1), State.QUEUED),
+        (in_flight(1), State.QUEUED),
+        (complete(1), State.COMPLETE),
+    ],
+)
+def test_a_poll_in_the_air_does_not_undo_it_but_a_profile_wins(
+    ledger: Ledger, late: Answer, left: State, sent_again: bool
+) -> None:
+    register(ledger, rows_for(["ann"]))
+    ann = claim_all(ledger)[0].lookup_id
+    assert ann == 1
+    answer(ledger, in_flight(ann, deadline=T0 + SECOND))
+    asked_in_vain(ledger, ann, T0 + SECOND)
+    with ledger.write() as connection:
+        assert expire_deadlines(connection, T0 + 2 * SECOND) == 1
+    with ledger.write() as connection:
+        (asked,) = claim_due(connection, 1, LATER + timedelta(hours=1))
+    assert again(ledger) == 1
+    if sent_again:
+        claim_all(ledger, LATER)
+        left = State.SUBMITTING if left is State.QUEUED else left
+    answer(ledger, replace(late, claim=asked.claim, polled=True), now=LATER)
+    assert states_of(ledger) == {ann: left}
+    if left is State.SUBMITTING:
+        answer(ledger, failed(ann, claim=claim_number(ledger, ann)), now=LATER)
+        assert states_of(ledger) == {ann: State.FAILED}
 
 
 def test_a_lookup_that_several_partitions_share_is_counted_once(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from lookup_pipeline.ledger.states import PENDING, SETTLED, FailureKind, State, 
 
 QUEUED, SUBMITTING, IN_FLIGHT, COMPLETE, FAILED, UNCONFIRMED = State
 
-# before: the states that an answer of the lookup's own claim may lead to.
+# before: the states that an answer to the lookup's latest request may lead to.
 ALLOWED: dict[State, set[State]] = {
     QUEUED: {IN_FLIGHT, COMPLETE, FAILED},
     SUBMITTING: {QUEUED, IN_FLIGHT, COMPLETE, FAILED, UNCONFIRMED},
@@ -24,7 +24,7 @@ ANSWERS = [QUEUED, IN_FLIGHT, COMPLETE, FAILED, UNCONFIRMED]
 def test_an_answer_moves_a_lookup_only_where_the_specification_allows(
     before: State, after: State
 ) -> None:
-    assert may_move(before, after) is (after in ALLOWED[before])
+    assert may_move(before, after, claim=2, latest_claim=2) is (after in ALLOWED[before])
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(State, ANSWERS)))
@@ -32,25 +32,34 @@ def test_an_answer_from_elsewhere_neither_releases_a_lookup_nor_gives_it_up(
     before: State, after: State
 ) -> None:
     expected = after in ALLOWED[before] - {QUEUED, UNCONFIRMED}
-    assert may_move(before, after, own_claim=False) is expected
+    assert may_move(before, after, claim=None, latest_claim=2) is expected
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(State, ANSWERS)))
+def test_an_answer_to_an_earlier_request_brings_a_profile_or_nothing(
+    before: State, after: State
+) -> None:
+    expected = after is COMPLETE and before is not COMPLETE
+    assert may_move(before, after, claim=1, latest_claim=2) is expected
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_only_a_failure_that_we_gave_up_on_is_replaced_by_the_providers_own(
     kind: FailureKind,
 ) -> None:
-    assert may_move(FAILED, FAILED, failure_kind=kind) is (kind is FailureKind.TIMED_OUT)
+    replaced = may_move(FAILED, FAILED, failure_kind=kind, claim=2, latest_claim=2)
+    assert replaced is (kind is FailureKind.TIMED_OUT)
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-@pytest.mark.parametrize("own_claim", [True, False])
-def test_a_profile_wins_over_every_failure(kind: FailureKind, own_claim: bool) -> None:
-    assert may_move(FAILED, COMPLETE, failure_kind=kind, own_claim=own_claim)
+@pytest.mark.parametrize("claim", [1, 2, None])
+def test_a_profile_wins_over_every_failure(kind: FailureKind, claim: int | None) -> None:
+    assert may_move(FAILED, COMPLETE, failure_kind=kind, claim=claim, latest_claim=2)
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_a_failed_lookup_is_never_sent_again_by_an_answer(kind: FailureKind) -> None:
-    assert not may_move(FAILED, QUEUED, failure_kind=kind)
+    assert not may_move(FAILED, QUEUED, failure_kind=kind, claim=2, latest_claim=2)
 
 
 def test_every_state_is_either_pending_or_settled() -> None:
