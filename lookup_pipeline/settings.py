@@ -33,6 +33,7 @@ MIN_CREDITS = "LOOKUP_PIPELINE_MIN_CREDITS"
 REFRESH_AFTER_DAYS = "LOOKUP_PIPELINE_REFRESH_AFTER_DAYS"
 RETRY_FAILED_AFTER_DAYS = "LOOKUP_PIPELINE_RETRY_FAILED_AFTER_DAYS"
 MAX_TRIES = "LOOKUP_PIPELINE_MAX_TRIES"
+MISSING_FILE = "LOOKUP_PIPELINE_MISSING_FILE"
 
 DEFAULTS = {
     BASE_URL: "https://api.rocketreach.co/api/v2",
@@ -66,6 +67,8 @@ DEFAULTS = {
     RETRY_FAILED_AFTER_DAYS: "",
     # The provider documents 500 as "try again later", but may have charged each time.
     MAX_TRIES: "3",
+    # A weekend or a holiday has no file.
+    MISSING_FILE: "warn",
 }
 
 
@@ -189,6 +192,25 @@ def plan_limits() -> dict[str, int]:
     return found
 
 
+# Settings that are one word of a few.
+_CHOICES = {MISSING_FILE: ("warn", "fail")}
+
+
+def choice(name: str) -> str:
+    """Return a setting that is one of a few words.
+
+    Raises:
+        ConfigurationError: it is another word.
+    """
+    value = setting(name)
+    if value not in _CHOICES[name]:
+        raise ConfigurationError(
+            f"{name} is {value!r}; it takes {' or '.join(_CHOICES[name])} "
+            f"(default {DEFAULTS[name]})."
+        )
+    return value
+
+
 def check_settings() -> None:
     """Check all settings: one that is used last should not fail after the spending.
 
@@ -203,6 +225,8 @@ def check_settings() -> None:
     plan_limits()
     for name in _AT_MOST:
         optional(name)
+    for name in _CHOICES:
+        choice(name)
 
 
 def resolve_location(location: str) -> str:

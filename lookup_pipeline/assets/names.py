@@ -20,6 +20,7 @@ from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 from lookup_pipeline.names.files import NamesFile, find_files, packed_twins, without_files
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders
+from lookup_pipeline.settings import MISSING_FILE, ConfigurationError, choice
 
 if TYPE_CHECKING:
     from lookup_pipeline.names.report import FileReport
@@ -35,11 +36,16 @@ if TYPE_CHECKING:
 def names_and_rejected_names(
     context: AssetExecutionContext, folders: Folders
 ) -> Iterator[MaterializeResult[None]]:
-    """Read the partition's CSV files; a day without a file is an empty, valid partition."""
+    """Read the partition's CSV files; a day without a file is an empty, valid partition.
+
+    With `LOOKUP_PIPELINE_MISSING_FILE=fail` such a day fails, and keeps what it has.
+    """
     mark_run(context)
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
     try:
         files = find_files(folders.names, date.fromisoformat(lookup_date))
+        if not files:
+            _fail_where_set(folders, lookup_date)
         before = 0 if files else output.rows(NAMES, lookup_date)
         reports = write_names(files, output, lookup_date)
     except UnreadableFile as error:
@@ -71,6 +77,26 @@ def names_and_rejected_names(
         yield MaterializeResult(
             asset_key=dataset.name,
             metadata={**file_metadata(output, dataset, lookup_date, count, watch), **told},
+        )
+
+
+def _fail_where_set(folders: Folders, lookup_date: str) -> None:
+    """Fail on a date without a file where the operator wants it.
+
+    Raises:
+        Failure: `LOOKUP_PIPELINE_MISSING_FILE` is `fail`, or is neither of its two words.
+    """
+    try:
+        fails = choice(MISSING_FILE) == "fail"
+    except ConfigurationError as error:
+        raise Failure(f"{error} Nothing was changed.", allow_retries=False) from error
+    if fails:
+        cure = f"put the file there and run the date again, or set {MISSING_FILE}=warn"
+        raise Failure(
+            f"{without_files(folders.names, lookup_date)}. To mend it: {cure}. Nothing was "
+            "changed.",
+            metadata={"file": f"{lookup_date}.csv", "cure": cure},
+            allow_retries=False,
         )
 
 

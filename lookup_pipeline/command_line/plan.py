@@ -24,10 +24,12 @@ from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import (
     MAX_NEW_PER_DAY,
     MAX_NEW_PER_RUN,
+    MISSING_FILE,
     REFRESH_AFTER_DAYS,
     RETRY_FAILED_AFTER_DAYS,
     ConfigurationError,
     check_settings,
+    choice,
     days,
     maximum,
 )
@@ -101,7 +103,10 @@ def make_plan(
         ]
         reports: list[FileReport] = []
         found = forecast(ledger, files, refresh, maximum(MAX_NEW_PER_RUN, max_new), reports)
-        warnings = [without_files(folders.names, each) for each, of_date in files if not of_date]
+        fails = f", so its run fails ({MISSING_FILE}=fail)" * (choice(MISSING_FILE) == "fail")
+        warnings = [
+            without_files(folders.names, each) + fails for each, of_date in files if not of_date
+        ]
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
     remaining, trouble = _ask_account(ledger)

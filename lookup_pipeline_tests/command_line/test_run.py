@@ -118,6 +118,21 @@ def test_a_range_may_hold_a_day_without_a_file_which_ends_empty(
         assert line.split("│")[2].strip() == rows
 
 
+def test_a_day_without_a_file_can_be_made_an_error_and_the_other_dates_go_on(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    workplace.write_csv(PEOPLE, NEXT_DAY)
+    done = workplace.run(
+        "run", "--date", DAY, "--to", NEXT_DAY, LOOKUP_PIPELINE_MISSING_FILE="fail"
+    )
+    assert done.returncode == 1, told(done)
+    assert f"There is no CSV file of {DAY}" in done.stderr
+    assert len(workplace.rows("profiles", NEXT_DAY)) == 6
+    planned = workplace.run("plan", "--date", DAY, LOOKUP_PIPELINE_MISSING_FILE="fail")
+    assert "so its run fails (LOOKUP_PIPELINE_MISSING_FILE=fail)" in planned.stdout
+
+
 def test_a_moment_of_trouble_while_polling_does_not_end_the_run(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

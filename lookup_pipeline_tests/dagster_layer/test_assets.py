@@ -146,6 +146,23 @@ def test_a_day_without_a_file_is_an_empty_partition_with_a_warning(project: Proj
         assert list(pd.read_parquet(path).columns)[: len(dataset.columns)] == dataset.schema.names
 
 
+def test_a_day_without_a_file_can_be_made_an_error_that_changes_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(CSV)
+    project.run()
+    before = pd.read_parquet(project.folder / "output" / "names")
+    (project.folder / "names" / f"{DATE}.csv").unlink()
+    monkeypatch.setenv("LOOKUP_PIPELINE_MISSING_FILE", "fail")
+    error = error_of(project.run(), "names_and_rejected_names")
+    assert f"There is no CSV file of {DATE}" in error
+    assert "LOOKUP_PIPELINE_MISSING_FILE=warn" in error
+    pd.testing.assert_frame_equal(before, pd.read_parquet(project.folder / "output" / "names"))
+    monkeypatch.setenv("LOOKUP_PIPELINE_MISSING_FILE", "ignore")
+    error = error_of(project.run(), "names_and_rejected_names")
+    assert "LOOKUP_PIPELINE_MISSING_FILE is 'ignore'; it takes warn or fail" in error
+
+
 def test_an_unreadable_file_names_file_line_and_cure_and_changes_nothing(project: Project) -> None:
     project.write(CSV)
     project.run()
