@@ -7,7 +7,13 @@ import msgspec
 from lookup_pipeline.ledger import Ledger, identities
 from lookup_pipeline.ledger.identities import AskedFor
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.names.identity import CURRENT_PREFIX, RULES_VERSION, Requested, build_query
+from lookup_pipeline.names.identity import (
+    CURRENT_PREFIX,
+    RULES_VERSION,
+    Query,
+    Requested,
+    build_query,
+)
 
 
 def learn_identities(ledger: Ledger) -> None:
@@ -17,7 +23,8 @@ def learn_identities(ledger: Ledger) -> None:
     that another version of the program has made since. Dying in the middle costs nothing but doing
     it again. What the old rules took for one person, and today's take for two, stays one lookup,
     which is paid for; what they took for two has two lookups, of which one with a profile goes
-    first, and one that was never sent is not sent any more.
+    first, and one that was never sent is not sent any more. What is sent yet is asked by today's
+    rules.
     """
     with ledger.read() as connection:
         after = identities.learned_up_to(connection, RULES_VERSION)
@@ -29,28 +36,26 @@ def learn_identities(ledger: Ledger) -> None:
             with ledger.write() as writing:
                 identities.learn_aliases(writing, found)
         for batch in identities.asked_for(connection, after, CURRENT_PREFIX, unsent=True):
-            rows = [(each, _row_identity(each)) for each in batch]
+            rows = [(query, each) for each in batch if (query := _row_query(each)) is not None]
             with ledger.write() as writing:
-                identities.serve_unsent(
-                    writing, [(identity, each) for each, identity in rows if identity is not None]
-                )
+                identities.serve_unsent(writing, [(query.identity, each) for query, each in rows])
+                identities.ask_anew(writing, [(query.as_json(), each) for query, each in rows])
     with ledger.write() as connection:
         identities.note_learned(connection, RULES_VERSION, up_to, utc_now())
 
 
 def _identities(batch: list[AskedFor]) -> Iterator[tuple[str, AskedFor]]:
     for each in batch:
-        by_row = _row_identity(each)
+        by_row = _row_query(each)
         by_query = build_query(*_of_query(each.parameters))
         if by_row is not None:
-            yield by_row, each
-        if by_query is not None and by_query.identity != by_row:
+            yield by_row.identity, each
+        if by_query is not None and (by_row is None or by_query.identity != by_row.identity):
             yield by_query.identity, each
 
 
-def _row_identity(asked: AskedFor) -> str | None:
-    query = build_query(*_of_row(asked.requested)) if asked.requested else None
-    return query.identity if query else None
+def _row_query(asked: AskedFor) -> Query | None:
+    return build_query(*_of_row(asked.requested)) if asked.requested else None
 
 
 def _of_row(requested: str) -> Requested:

@@ -211,6 +211,26 @@ def serve_unsent(connection: Connection, rows: Sequence[tuple[str, AskedFor]]) -
             note_news(connection, [date])
 
 
+def ask_anew(connection: Connection, rows: Sequence[tuple[str, AskedFor]]) -> None:
+    """Have lookups that were never sent ask what one of their rows asks, by today's rules.
+
+    Args:
+        connection: a write transaction.
+        rows: JSON text of what to send, with the row that asks for it.
+    """
+    wanted: dict[int, list[tuple[str, AskedFor]]] = {}
+    for parameters, asked in rows:
+        wanted.setdefault(asked.lookup_id, []).append((parameters, asked))
+    for lookup_id, of_lookup in wanted.items():
+        if of_lookup[0][1].parameters in {parameters for parameters, _asked in of_lookup}:
+            continue
+        connection.execute(
+            update(lookups)
+            .where(lookups.c.lookup_id == lookup_id, _UNSENT)
+            .values(parameters=of_lookup[0][0])
+        )
+
+
 def note_learned(connection: Connection, version: int, up_to: int, now: datetime) -> None:
     """Note that all lookups up to this one are found by the identities of these rules."""
     values = {"learned_up_to": up_to, "learned_at": now}

@@ -14,7 +14,7 @@ from lookup_pipeline.names.person_names import clean_name, is_legible, is_name, 
 from lookup_pipeline.names.text import fold
 from lookup_pipeline.names.values import said
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """An identity is stored for good and paid for once. Rules that make another text, or another query,
 of any row need another version: then the ledger learns the new identities of the people it knows
 (`enrichment.identities`), and nobody is looked up a second time."""
@@ -31,7 +31,7 @@ class Query(NamedTuple):
 
     Attributes:
         identity: The text that all spellings of this query have in common, such as
-            ``v2:linkedin:grace-hopper``. It begins with the version of the rules.
+            ``v3:linkedin:grace-hopper``. It begins with the version of the rules.
         parameters: What is sent to the API: exactly one of ``id``, ``linkedin_url``, ``email``,
             ``npi_number``, or ``name`` with ``current_employer`` and, where known, ``title``.
     """

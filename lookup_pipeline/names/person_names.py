@@ -121,7 +121,7 @@ def clean_name(text: str) -> str:
     """Returns the name to send, given one as it stands in a file.
 
     - "Dr. Grace Hopper, PhD" is "Grace Hopper"; "Jr.", "Sr.", "II" to "IV" stay.
-    - "Hopper, Grace" is "Grace Hopper".
+    - "Hopper, Grace" is "Grace Hopper"; "Smith, Jr." is "Smith Jr.".
     - "GRACE HOPPER" is "Grace Hopper".
     - "Grace (Amazing Grace) Hopper" and 'Grace "Amazing" Hopper' are "Grace Hopper".
     - Emoji go; letters of any script, accents, hyphens and apostrophes stay.
@@ -148,7 +148,11 @@ def _clean_once(name: str) -> str:
     ):
         suffixes = kept + suffixes
         parts.pop()
-    if len(parts) == 2 and not _is_a_remark(*parts):
+    if len(parts) == 2 and is_generation(parts[1]):
+        # "Smith, Jr.": no first name is known, and the suffix is none.
+        last, of_last = _split_suffixes(_without_titles(parts[0], keep=1), keep=1)
+        words, suffixes = [last], [*of_last, str(_generation(parts[1])), *suffixes]
+    elif len(parts) == 2 and not _is_a_remark(*parts):
         # "Last, First"; what stands behind the last name belongs behind the whole.
         last, of_last = _split_suffixes(_without_titles(parts[0], keep=1), keep=1)
         first, of_first = _split_suffixes(_without_titles(parts[1], keep=1), keep=1)

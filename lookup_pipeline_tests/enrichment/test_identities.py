@@ -15,7 +15,7 @@ from lookup_pipeline.ledger.identities import known_lookups, learned_up_to
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
 from lookup_pipeline.ledger.submissions import queued_ids
-from lookup_pipeline.ledger.tables import aliases, identity_rules
+from lookup_pipeline.ledger.tables import aliases, identity_rules, lookups
 from lookup_pipeline.names.identity import RULES_VERSION, build_query
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
@@ -141,6 +141,21 @@ def test_of_two_that_were_never_sent_one_is_sent(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert queued_ids(connection, DATE, T0) == [1]
         assert queued_ids(connection, NEXT_DATE, T0) == [1]
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_was_never_sent_is_asked_by_the_new_rules(ledger: Ledger, *, sent: bool) -> None:
+    asked = {"name": "Jr. Smith", "current_employer": "Acme"}
+    row = old_row(2, "smith", name="Smith, Jr.", employer="Acme")
+    register(ledger, [row._replace(parameters=msgspec.json.encode(asked).decode())], DATE)
+    if sent:
+        claim_all(ledger)
+    learn_identities(ledger)
+    with ledger.read() as connection:
+        (parameters,) = connection.scalars(select(lookups.c.parameters))
+    assert msgspec.json.decode(parameters)["name"] == ("Jr. Smith" if sent else "Smith Jr.")
+    again = register(ledger, [new_row(2, name="Smith Jr.", employer="Acme")], NEXT_DATE)
+    assert again.new_lookups == 0
 
 
 def test_what_an_old_process_registers_afterwards_is_learned_too(ledger: Ledger) -> None:

@@ -70,9 +70,9 @@ def test_salesforces_data_loader_whose_ids_are_not_the_providers(tmp_path: Path)
     )
     usable, rejected = read(tmp_path, content)
     assert [row["identity"] for row in usable] == [
-        "v2:name:grace hopper\tnavy",
-        "v2:linkedin:jo-doe-sample",
-        "v2:npi:9000000015",
+        "v3:name:grace hopper\tnavy",
+        "v3:linkedin:jo-doe-sample",
+        "v3:npi:9000000015",
     ]
     assert asked(usable, "name", "title", "email") == [
         ("Grace Hopper", "Rear Admiral", None),
@@ -160,8 +160,8 @@ def test_evaboot(tmp_path: Path) -> None:
     )
     usable, _ = read(tmp_path, content)
     assert [row["identity"] for row in usable] == [
-        "v2:linkedin:ada-sample",
-        "v2:linkedin:ACwAAEfGh",
+        "v3:linkedin:ada-sample",
+        "v3:linkedin:ACwAAEfGh",
     ]
     assert asked(usable, "name", "employer", "title") == [
         ("Ada Lovelace", "Acme", "Analyst"),
@@ -258,8 +258,8 @@ def test_an_invalid_value_does_not_hide_a_valid_one_in_another_column(tmp_path: 
     usable, rejected = read(tmp_path, content)
     assert rejected == []
     assert [row["identity"] for row in usable] == [
-        "v2:linkedin:ada-sample",
-        "v2:email:bob@example.com",
+        "v3:linkedin:ada-sample",
+        "v3:email:bob@example.com",
     ]
     assert asked(usable, "linkedin_url", "email") == [
         ("linkedin.com/in/ada-sample", None),

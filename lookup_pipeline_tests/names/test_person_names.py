@@ -104,6 +104,21 @@ def test_what_tells_a_father_from_his_son_stays_in_one_spelling(written: str, se
 @pytest.mark.parametrize(
     ("written", "sent"),
     [
+        ("Smith, Jr.", "Smith Jr."),
+        ("SMITH, JR", "Smith Jr."),
+        ("Smith, Snr", "Smith Sr."),
+        ("Smith, III", "Smith III"),
+        ("de la Cruz, Sr.", "de la Cruz Sr."),
+        ("Smith, Jr., MD", "Smith Jr."),
+    ],
+)
+def test_a_suffix_behind_a_comma_is_no_first_name(written: str, sent: str) -> None:
+    assert clean_name(written) == sent
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
         ("Hopper, Grace", "Grace Hopper"),
         ("Hopper,Grace", "Grace Hopper"),
         ("de la Cruz, María", "María de la Cruz"),

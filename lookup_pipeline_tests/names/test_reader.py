@@ -34,7 +34,7 @@ def test_a_usable_row_has_exactly_the_promised_columns(tmp_path: Path) -> None:
             "requested_email": None,
             "requested_npi_number": None,
             "requested_id": None,
-            "identity": "v2:name:emmy noether\tbryn mawr college",
+            "identity": "v3:name:emmy noether\tbryn mawr college",
             "query": '{"name":"Emmy Noether","current_employer":"Bryn Mawr College"}',
             "source_columns": {"note": " see file "},
         }
@@ -355,7 +355,7 @@ def test_values_that_say_nothing_are_not_asked_about_and_stay_in_what_was_reques
         ("Ada", "N/A"),
         ("N/A", "bob@example.com"),
     ]
-    assert [row["identity"] for row in usable] == ["v2:name:ada\tacme", "v2:email:bob@example.com"]
+    assert [row["identity"] for row in usable] == ["v3:name:ada\tacme", "v3:email:bob@example.com"]
     assert rejected[0]["reasons"] == [
         "no id, linkedin_url, email, npi_number, nor a name with an employer"
     ]
@@ -495,11 +495,11 @@ def test_the_order_of_rows_and_columns_makes_no_other_people(
     csv.writer(out).writerows([[row[column] for column in order] for row in [COLUMNS, *rows]])
     usable, rejected = _read_text(out.getvalue(), 20_000)
     assert sorted(row["identity"] for row in usable) == [
-        "v2:email:bob@example.com",
-        "v2:email:bob@example.com",
-        "v2:id:5244",
-        "v2:name:ada lovelace\tacme",
-        "v2:name:ada lovelace\tacme",
+        "v3:email:bob@example.com",
+        "v3:email:bob@example.com",
+        "v3:id:5244",
+        "v3:name:ada lovelace\tacme",
+        "v3:name:ada lovelace\tacme",
     ]
     assert rejected[0]["reasons"] == [
         "email 'foo' is not an e-mail address",

@@ -55,8 +55,8 @@ def test_people_stand_in_several_files_under_different_spellings(usable: pd.Data
     assert len(files_by_identity) == 148
     assert (files_by_identity > 1).sum() == 13
     spellings = usable.groupby("identity")["requested_name"].nunique()
-    assert spellings["v2:name:kurt gödel\tinstitute for advanced study"] == 2
-    assert spellings["v2:linkedin:grace-hopper-1906-sample"] == 2
+    assert spellings["v3:name:kurt gödel\tinstitute for advanced study"] == 2
+    assert spellings["v3:linkedin:grace-hopper-1906-sample"] == 2
 
 
 def test_every_kind_of_rejection_is_there() -> None:
