@@ -20,7 +20,8 @@ ROW_ACCOUNTING = AssetCheckSpec(
     asset=PROFILES.name,
     blocking=True,
     description="Every usable row of the CSV files stands in exactly one of profiles, "
-    "failed_lookups and pending_lookups. Checked before the files are replaced.",
+    "failed_lookups and pending_lookups, about the person it asks for: names, lookups and the "
+    "ledger agree. Checked before the files are replaced.",
 )
 UNIQUE_ROWS = AssetCheckSpec(
     "unique_rows",
@@ -70,8 +71,14 @@ def reconciliation_results(reconciliation: RowReconciliation) -> Iterator[AssetC
         check_name=ROW_ACCOUNTING.name,
         passed=reconciliation.balanced,
         severity=AssetCheckSeverity.ERROR,
-        description=reconciliation.problem or "Every row is in exactly one place.",
-        metadata={f"rows_{name}": rows for name, rows in reconciliation.rows.items()},
+        description=reconciliation.problem
+        or "Every row is in exactly one place, about the person it asks for.",
+        metadata={
+            **{f"rows_{name}": rows for name, rows in reconciliation.rows.items()},
+            "rows_about_somebody_else": len(
+                {*reconciliation.asked_otherwise, *reconciliation.served_otherwise}
+            ),
+        },
     )
     yield AssetCheckResult(
         asset_key=PROFILES.name,

@@ -82,15 +82,19 @@ class DatasetFolder:
         with self.path(dataset, lookup_date).open("rb") as file:
             return int(pq.read_metadata(file).num_rows)
 
-    def read(self, dataset: Dataset, lookup_date: str, columns: list[str]) -> pa.Table:
-        """Some columns of one partition, whole."""
-        with self.path(dataset, lookup_date).open("rb") as file:
-            return pq.read_table(file, columns=columns)
+    def batches(
+        self, dataset: Dataset, lookup_date: str, rows: int, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """One partition, in batches of at most so many rows.
 
-    def batches(self, dataset: Dataset, lookup_date: str, rows: int) -> Iterator[pa.RecordBatch]:
-        """One partition, in batches of at most so many rows."""
+        Args:
+            dataset: which one.
+            lookup_date: partition key.
+            rows: at most so many at once.
+            columns: these, as far as the file has them; None for all.
+        """
         with self.path(dataset, lookup_date).open("rb") as file:
-            yield from pq.ParquetFile(file).iter_batches(batch_size=rows)
+            yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
 
 
 class PartitionWriter:
@@ -161,10 +165,10 @@ class PartitionWriter:
         with _told_plainly(self._target):
             self._close()
 
-    def read(self, columns: list[str]) -> pa.Table:
-        """Some columns of the finished temporary file: what a reader will see."""
+    def batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of the finished temporary file, in batches: what a reader will see."""
         with _told_plainly(self._target), self._temporary.open("rb") as file:
-            return pq.read_table(file, columns=columns)
+            yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
 
     def replace(self) -> None:
         """Put the finished file in the place of the old one, at once."""

@@ -1,8 +1,9 @@
 """Publishing: a partition's datasets, from one snapshot of the ledger, replaced together."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lookup_pipeline.datasets.columns import (
@@ -13,12 +14,21 @@ from lookup_pipeline.datasets.columns import (
     PROFILES,
 )
 from lookup_pipeline.datasets.profiles import profile_row
-from lookup_pipeline.datasets.row_reconciliation import KEYS, RowReconciliation, reconcile_rows
+from lookup_pipeline.datasets.row_reconciliation import (
+    ASKED,
+    KEYS,
+    RowDigests,
+    RowReconciliation,
+    named_rows,
+    reconcile_rows,
+    rows_that_differ,
+)
 from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, replace_together
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import credits_of_partition
+from lookup_pipeline.ledger.identities import known_lookups, own_identity
 from lookup_pipeline.ledger.people import People, people_of
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
@@ -28,9 +38,13 @@ from lookup_pipeline.ledger.publications import (
     rows_of,
 )
 from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.names.identity import is_current
 from lookup_pipeline.rocketreach.models import KNOWN_STATUSES
 
 PUBLISHED = (PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS)
+
+# Rows compared at once.
+_BATCH = 20_000
 
 
 class NotReadyError(Exception):
@@ -38,17 +52,19 @@ class NotReadyError(Exception):
 
 
 class RowReconciliationError(Exception):
-    """A row would be lost or doubled; nothing was replaced.
+    """A row would be lost, doubled or about somebody else; nothing was replaced.
 
     Attributes:
         reconciliation: what does not add up.
     """
 
-    def __init__(self, reconciliation: RowReconciliation) -> None:
+    def __init__(self, lookup_date: str, reconciliation: RowReconciliation) -> None:
+        assets = "`names` and then `lookups`" if reconciliation.duplicates else "`lookups`"
         super().__init__(
-            f"The rows do not add up, so nothing was published: {reconciliation.problem}. "
-            "Materialize `names` and `lookups` of this partition again; if that does not help, it "
-            "is a defect."
+            f"The rows of {lookup_date} do not add up, so nothing was published: "
+            f"{reconciliation.problem}. Materialize {assets} of {lookup_date} and publish again "
+            f"(`lookup-pipeline run --date {lookup_date}` does both); who was looked up before "
+            "costs nothing."
         )
         self.reconciliation = reconciliation
 
@@ -94,7 +110,8 @@ def publish(
 
     Raises:
         NotReadyError: `names` or `lookups` has not been materialized.
-        RowReconciliationError: a row would be lost or doubled; nothing was replaced.
+        RowReconciliationError: a row would be lost, doubled or about somebody else; nothing was
+            replaced.
         StorageError: a file can't be written or put in place.
     """
     for dataset in (NAMES, LOOKUPS):
@@ -108,22 +125,23 @@ def publish(
             dataset.name: stack.enter_context(folder.writer(dataset, lookup_date))
             for dataset in PUBLISHED
         }
-        counts = _Counts()
+        counts, served = _Counts(), RowDigests()
         with ledger.read() as connection:
             version = news_version(connection, lookup_date)
             credits_spent = credits_of_partition(connection, lookup_date)
             people = people_of(connection, lookup_date)
             for rows in rows_of(connection, lookup_date):
                 _write(writers, rows, counts)
+                served.add(
+                    [row.source_file for row in rows],
+                    [row.source_row for row in rows],
+                    (_comparable(own_identity(row.identity)) for row in rows),
+                )
         for writer in writers.values():
             writer.finish()
-        reconciliation = reconcile_rows(
-            folder.read(NAMES, lookup_date, KEYS),
-            folder.read(LOOKUPS, lookup_date, KEYS),
-            {name: writer.read(KEYS) for name, writer in writers.items()},
-        )
+        reconciliation = _reconcile(ledger, folder, lookup_date, writers, served)
         if not reconciliation.balanced:
-            raise RowReconciliationError(reconciliation)
+            raise RowReconciliationError(lookup_date, reconciliation)
         with ledger.write() as connection:
             new_credits = 0
             replaced = begin_recording(connection, lookup_date, version)
@@ -144,6 +162,76 @@ def publish(
         counts.profiles_with_extra,
         people,
     )
+
+
+def _reconcile(
+    ledger: Ledger,
+    folder: DatasetFolder,
+    lookup_date: str,
+    writers: dict[str, PartitionWriter],
+    served: RowDigests,
+) -> RowReconciliation:
+    """Compare `names`, `lookups` and what is about to be published, row by row.
+
+    Never by `lookup_id`: a refresh changes it, and so does a ledger that was restored.
+
+    Args:
+        ledger: asked where a row and its lookup have different identities.
+        folder: where `names` and `lookups` lie.
+        lookup_date: partition key.
+        writers: the finished files, by dataset.
+        served: for each row of the ledger, the identity of its lookup.
+    """
+    found = reconcile_rows(
+        RowDigests.of_requests(folder.batches(NAMES, lookup_date, _BATCH, ASKED)),
+        RowDigests.of_requests(folder.batches(LOOKUPS, lookup_date, _BATCH, ASKED)),
+        {
+            name: RowDigests.of_requests(writer.batches(_BATCH, ASKED))
+            for name, writer in writers.items()
+        },
+    )
+    if not found.balanced:
+        return found
+    asked = RowDigests()
+    for files, lines, identities in _identities(folder, lookup_date):
+        asked.add(files, lines, identities)
+    suspects = set(rows_that_differ(asked, served))
+    if not suspects:
+        return found
+    # Since the rules changed, the row may be found by another identity than the lookup's own.
+    resolved = RowDigests()
+    for files, lines, identities in _identities(folder, lookup_date):
+        rows = [
+            (file, line, identity)
+            for file, line, identity in zip(files, lines, identities, strict=True)
+            if identity is not None and (file, line) in suspects
+        ]
+        with ledger.read() as connection:
+            known = known_lookups(connection, {identity for _, _, identity in rows})
+        resolved.add(
+            [file for file, _, _ in rows],
+            [line for _, line, _ in rows],
+            [
+                own_identity(known[identity].identity) if identity in known else identity
+                for _, _, identity in rows
+            ],
+        )
+    return replace(found, served_otherwise=named_rows(rows_that_differ(resolved, served)))
+
+
+def _identities(
+    folder: DatasetFolder, lookup_date: str
+) -> Iterator[tuple[list[str], list[int], list[str | None]]]:
+    """Files, lines and identities of `names`; no identity where older rules made it."""
+    for batch in folder.batches(NAMES, lookup_date, _BATCH, [*KEYS, "identity"]):
+        columns: dict[str, list[Any]] = batch.to_pydict()
+        # A file that an older version wrote has no such column.
+        identities = columns.get("identity", [None] * batch.num_rows)
+        yield columns[KEYS[0]], columns[KEYS[1]], [_comparable(each) for each in identities]
+
+
+def _comparable(identity: str | None) -> str | None:
+    return identity if identity is not None and is_current(identity) else None
 
 
 class _Counts:

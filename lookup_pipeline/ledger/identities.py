@@ -22,6 +22,11 @@ GIVEN_UP = "\n"
 _FETCH = 5_000
 
 
+def own_identity(stored: str) -> str:
+    """A lookup's identity, also where a newer lookup has taken it over."""
+    return stored.partition(GIVEN_UP)[0]
+
+
 def is_current() -> ColumnElement[bool]:
     """Whether rows still find a lookup: no newer one has taken over."""
     return lookups.c.identity.not_like(f"%{GIVEN_UP}%")
@@ -169,8 +174,9 @@ def asked_for(
 
 def _current(connection: Connection, identity: str) -> int | None:
     """The lookup that has taken over from one that gave its identity up."""
-    own = identity.partition(GIVEN_UP)[0]
-    return connection.scalar(select(lookups.c.lookup_id).where(lookups.c.identity == own))
+    return connection.scalar(
+        select(lookups.c.lookup_id).where(lookups.c.identity == own_identity(identity))
+    )
 
 
 def learn_aliases(connection: Connection, identities: Sequence[tuple[str, int]]) -> None:

@@ -21,6 +21,7 @@ class LedgerRow:
 
     Attributes:
         requested: JSON text of the row as it was asked for.
+        identity: the lookup's, as stored: a newer lookup may have taken it over.
         payload: the profile's JSON where the lookup is complete.
     """
 
@@ -29,6 +30,7 @@ class LedgerRow:
     source_row: int
     reused: bool
     requested: str
+    identity: str
     state: State
     api_status: str | None
     profile_id: int | None
@@ -84,6 +86,7 @@ def rows_of(connection: Connection, lookup_date: str) -> Iterator[list[LedgerRow
             memberships.c.source_row,
             memberships.c.reused,
             memberships.c.requested,
+            lookups.c.identity,
             lookups.c.state,
             lookups.c.api_status,
             lookups.c.profile_id,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.bulk import is_one_of
-from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, is_current
+from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, is_current, own_identity
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -129,7 +129,7 @@ def complete_and_followed(
         )
     )
     return {
-        row.identity.partition(GIVEN_UP)[0]: KnownLookup(
+        own_identity(row.identity): KnownLookup(
             row.lookup_id, row.first_date, State.COMPLETE, row.identity
         )
         for row in found

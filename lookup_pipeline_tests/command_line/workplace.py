@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from lookup_pipeline.sandbox.process import RunningSandbox
 
 SCRIPT = Path(sys.executable).with_name("lookup-pipeline")
+DAGSTER = Path(sys.executable).with_name("dagster")
 
 DAY = "2025-03-03"
 NEXT_DAY = "2025-03-04"
@@ -60,6 +61,19 @@ class Workplace:
         return subprocess.run(
             [str(SCRIPT), *arguments],
             env=self.environment | environment,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def materialize(self, *assets: str, day: str = DAY) -> Command:
+        """Materialize some assets of a date alone, with Dagster's own command."""
+        where = ("-m", "lookup_pipeline.definitions", "--partition", day)
+        return subprocess.run(
+            [str(DAGSTER), "asset", "materialize", *where, "--select", ",".join(assets)],
+            env=self.environment,
             cwd=self.root,
             capture_output=True,
             text=True,

@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from lookup_pipeline import settings
+from lookup_pipeline.datasets.columns import Dataset
 from lookup_pipeline.definitions import build_defs
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
@@ -59,6 +60,16 @@ class Project:
             raise_on_error=False,
             tags=dict(tags or {}),
             run_config=None if config is None else {"ops": {"lookups": {"config": dict(config)}}},
+        )
+
+    def materialize(self, *datasets: Dataset) -> ExecuteInProcessResult:
+        """Materialize some assets of the partition alone, as the UI does."""
+        job = build_defs(self.resources).resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            partition_key=DATE,
+            instance=self.instance,
+            raise_on_error=False,
+            asset_selection=[AssetKey(dataset.name) for dataset in datasets],
         )
 
 

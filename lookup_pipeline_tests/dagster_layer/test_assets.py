@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from dagster import ExecuteInProcessResult
 
-from lookup_pipeline.datasets.columns import DATASETS, NAMES, PROFILES
+from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.counts import count_partitions
@@ -344,6 +344,38 @@ def test_a_row_that_would_be_lost_stops_the_publication(project: Project) -> Non
     pd.testing.assert_frame_equal(
         before, pd.read_parquet(project.folder / "output" / PROFILES.name)
     )
+
+
+def test_names_materialized_alone_in_another_order_stop_the_publication_until_lookups_follow(
+    project: Project,
+) -> None:
+    header, *rows = CSV.splitlines()[:3]
+    project.write("\n".join([header, *rows]))
+    project.sandbox.change(complete_after_polls=0)
+    assert project.run().success
+    project.write("\n".join([header, *rows[::-1]]))
+    assert project.materialize(NAMES, REJECTED_NAMES).success
+    before = output_files(project)
+
+    result = project.run("publish_job")
+    told = error_of(result, "published_datasets")
+    assert (
+        f"2 rows about somebody else in names than in lookups or the ledger (such as {DATE}" in told
+    )
+    assert f"Materialize `lookups` of {DATE}" in told
+    (found,) = (
+        each for each in result.get_asset_check_evaluations() if each.check_name == "row_accounting"
+    )
+    assert (found.passed, found.blocking) == (False, True)
+    assert "2 rows about somebody else" in str(found.description)
+    assert found.metadata["rows_about_somebody_else"].value == 2
+    assert output_files(project) == before
+
+    assert project.materialize(LOOKUPS).success
+    assert project.run("publish_job").success
+    profiles = pd.read_parquet(project.folder / "output" / PROFILES.name)
+    assert list(profiles["requested_name"]) == [row.split(",")[0] for row in rows[::-1]]
+    assert len(project.sandbox.charges()) == 2
 
 
 def test_a_low_match_rate_and_unknown_words_are_warnings(project: Project) -> None:

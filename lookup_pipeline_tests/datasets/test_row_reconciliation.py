@@ -1,35 +1,62 @@
 """Row reconciliation: what balances, and that whatever does not is found and named."""
 
 from collections import Counter
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookup_pipeline.datasets.row_reconciliation import KEYS, RowReconciliation, reconcile_rows
+from lookup_pipeline.datasets.columns import NAMES
+from lookup_pipeline.datasets.row_reconciliation import (
+    ASKED,
+    RowDigests,
+    RowReconciliation,
+    reconcile_rows,
+    rows_that_differ,
+)
 
 Keys = list[tuple[str, int]]
+Row = dict[str, str | int | None]
 
 A, B, C, D = ("a.csv", 2), ("a.csv", 3), ("b.csv", 2), ("b/c d.csv", 10)
-_FIELDS: "list[pa.Field[Any]]" = [
-    pa.field("source_file", pa.string()),
-    pa.field("source_row", pa.int64()),
-]
-SCHEMA = pa.schema(_FIELDS)
+SCHEMA = pa.schema([NAMES.schema.field(name) for name in ASKED])
+DATASETS = ("profiles", "failed_lookups", "pending_lookups")
 
 
-def table(keys: Keys) -> pa.Table:
-    return pa.Table.from_pylist([dict(zip(KEYS, key, strict=True)) for key in keys], schema=SCHEMA)
+def row(key: tuple[str, int], name: str = "", **requested: str | None) -> Row:
+    """A row that asks for somebody; for one person a row unless it is said for whom."""
+    file, line = key
+    asked = {f"requested_{field}": value for field, value in requested.items()}
+    return {
+        "source_file": file,
+        "source_row": line,
+        "requested_name": name or f"{file}:{line}",
+        **asked,
+    }
+
+
+def digests(rows: list[Row]) -> RowDigests:
+    batches = pa.Table.from_pylist(rows, schema=SCHEMA).to_batches(max_chunksize=2)
+    return RowDigests.of_requests(batches)
+
+
+def reconciled_rows(
+    names: list[Row], lookups: list[Row], *published: list[Row]
+) -> RowReconciliation:
+    files = zip(DATASETS, [*published, [], [], []], strict=False)
+    return reconcile_rows(
+        digests(names), digests(lookups), {name: digests(rows) for name, rows in files}
+    )
 
 
 def reconciled(names: Keys, lookups: Keys, *published: Keys) -> RowReconciliation:
-    folders = ("profiles", "failed_lookups", "pending_lookups")
-    tables = {
-        name: table(keys) for name, keys in zip(folders, [*published, [], [], []], strict=False)
-    }
-    return reconcile_rows(table(names), table(lookups), tables)
+    """Rows of which everybody agrees who they are about."""
+    return reconciled_rows(
+        [row(key) for key in names],
+        [row(key) for key in lookups],
+        *([row(key) for key in keys] for keys in published),
+    )
 
 
 def named(*keys: tuple[str, int]) -> tuple[str, ...]:
@@ -111,6 +138,59 @@ def test_every_problem_is_told_with_the_first_few_rows() -> None:
     assert shown.count("a.csv:") == 5
 
 
+# Who a row is about -----------------------------------------------------------------------------
+
+
+def test_rows_that_changed_places_are_named_though_the_keys_agree() -> None:
+    before = [row(A, "Ann"), row(B, "Ben"), row(C, "Cid")]
+    after = [row(A, "Ben"), row(B, "Ann"), row(C, "Cid")]
+    found = reconciled_rows(after, before, before)
+    assert (found.missing, found.surplus, found.unregistered) == ((), (), ())
+    assert (found.asked_otherwise, found.balanced) == (named(A, B), False)
+    assert found.problem == (
+        "2 rows about somebody else in names than in lookups or the ledger "
+        "(such as a.csv:2, a.csv:3)"
+    )
+
+
+@pytest.mark.parametrize("older", ["lookups", "published"])
+def test_one_older_side_is_enough(older: str) -> None:
+    rows, others = [row(A, "Ann"), row(B, "Ben")], [row(A, "Ann"), row(B, "Bob")]
+    sides = (others, rows) if older == "lookups" else (rows, others)
+    lookups, published = sides
+    assert reconciled_rows(rows, lookups, published[:1], published[1:]).asked_otherwise == named(B)
+
+
+@pytest.mark.parametrize("field", [name for name in ASKED if name.startswith("requested_")])
+@pytest.mark.parametrize("value", [None, "other"])
+def test_everything_that_is_asked_for_counts(field: str, value: str | None) -> None:
+    one = row(A) | {field: "this"}
+    found = reconciled_rows([one], [one], [one | {field: value}])
+    assert found.asked_otherwise == named(A)
+
+
+def test_a_value_that_moves_to_another_column_is_another_request() -> None:
+    assert not reconciled_rows(
+        [row(A, email="x")], [row(A, email="x")], [row(A, title="x")]
+    ).balanced
+
+
+def test_a_file_without_a_column_asked_for_nothing_in_it() -> None:
+    older = [name for name in ASKED if name != "requested_id"]
+    batch = pa.RecordBatch.from_pylist([row(A)], schema=SCHEMA)
+    known = {name: RowDigests() for name in DATASETS} | {"profiles": digests([row(A)])}
+    names = RowDigests.of_requests([batch.select(older)])
+    assert reconcile_rows(names, digests([row(A)]), known).balanced
+
+
+def test_where_one_side_says_nothing_nothing_differs() -> None:
+    left, right = RowDigests(), RowDigests()
+    left.add(["b.csv", "a.csv", "a.csv", "a.csv"], [2, 2, 3, 4], ["ann", "ann", None, "cid"])
+    right.add(["a.csv", "a.csv", "a.csv"], [2, 3, 9], ["bob", "ben", "cid"])
+    assert rows_that_differ(left, right) == [("a.csv", 2)]
+    assert rows_that_differ(right, left) == [("a.csv", 2)]
+
+
 _KEYS = st.tuples(st.sampled_from(["a.csv", "b.csv"]), st.integers(2, 4))
 _UNIQUE = st.lists(_KEYS, unique=True, max_size=6)
 _REPEATED = st.lists(_KEYS, max_size=4)
@@ -148,3 +228,25 @@ def test_any_division_of_the_names_balances(names: Keys, data: st.DataObject) ->
     for key in names:
         places[data.draw(st.integers(0, 2))].append(key)
     assert reconciled(names, names, *places).balanced
+
+
+_PEOPLE = st.dictionaries(_KEYS, st.sampled_from(["ann", "ben", "cid"]), max_size=6)
+
+
+@settings(deadline=None, database=None, max_examples=100)
+@given(_PEOPLE, _PEOPLE, _PEOPLE)
+def test_whoever_is_asked_for_otherwise_is_named(
+    names: dict[tuple[str, int], str],
+    lookups: dict[tuple[str, int], str],
+    published: dict[tuple[str, int], str],
+) -> None:
+    sides = [[row(key, who) for key, who in side.items()] for side in (names, lookups, published)]
+    found = reconciled_rows(*sides)
+    assert found.asked_otherwise == named(
+        *(
+            key
+            for key, who in names.items()
+            if lookups.get(key, who) != who or published.get(key, who) != who
+        )
+    )
+    assert found.balanced is (names == lookups == published)

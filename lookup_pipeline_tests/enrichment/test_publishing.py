@@ -1,6 +1,6 @@
 """Publishing: one snapshot, whole files, all or nothing, never an older one over a newer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,11 +37,13 @@ class MeddledFolder(DatasetFolder):
         super().__init__(url)
         self._meddle: Callable[[], object] | None = meddle
 
-    def read(self, dataset: Dataset, lookup_date: str, columns: list[str]) -> pa.Table:
+    def batches(
+        self, dataset: Dataset, lookup_date: str, rows: int, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         meddle, self._meddle = self._meddle, None
         if meddle:
             meddle()
-        return super().read(dataset, lookup_date, columns)
+        return super().batches(dataset, lookup_date, rows, columns)
 
 
 def published_tables(pipeline: Pipeline) -> dict[str, pa.Table]:
