@@ -167,6 +167,7 @@ class RocketReach(ConfigurableResource[None]):
             requests_per_second=self.rate,
             windows=settings.plan_limits(),
             min_credits=int(settings.number(settings.MIN_CREDITS)),
+            credit_type=settings.setting(settings.CREDIT_TYPE) or None,
         )
 
     @property

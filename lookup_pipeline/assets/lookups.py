@@ -89,10 +89,13 @@ def lookups(
         "submitted": report.accepted + report.unconfirmed,
         "put_back_into_queue": report.put_back,
     }
+    warnings = [] if report.credit_warning is None else [report.credit_warning]
     if (why := why_queued(context, report, config)) is not None:
-        message = f"{counts.states[State.QUEUED]} rows stay queued: {why}"
-        context.log.warning(message)
-        told |= warning(message)
+        warnings.append(f"{counts.states[State.QUEUED]} rows stay queued: {why}")
+    for each in warnings:
+        context.log.warning(each)
+    if warnings:
+        told |= warning("; ".join(warnings))
     if report.waits_until is not None:
         told["queued_until"] = MetadataValue.timestamp(report.waits_until)
     return MaterializeResult(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.errors import WorkFailedError
-from lookup_pipeline.enrichment.account import find_credits, learn_allowances
+from lookup_pipeline.enrichment.account import credit_warning, find_credits, learn_allowances
 from lookup_pipeline.enrichment.forecast import Forecast, forecast, seconds_needed
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.refresh import Refresh
@@ -109,7 +109,8 @@ def make_plan(
         ]
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
-    remaining, trouble = _ask_account(ledger)
+    remaining, trouble, doubt = _ask_account(ledger)
+    warnings += [] if doubt is None else [doubt]
     warnings += packed_twins(file for _date, of_date in files for file in of_date)
     warnings += [doubt for report in reports for doubt in report.warnings()]
     made = Estimate(found, maximum(MAX_NEW_PER_RUN, max_new), None, remaining, trouble, warnings)
@@ -124,14 +125,15 @@ def make_plan(
     return replace(made, seconds=seconds)
 
 
-def _ask_account(ledger: Ledger) -> tuple[float | None, str | None]:
+def _ask_account(ledger: Ledger) -> tuple[float | None, str | None, str | None]:
+    """The credits left, why they are not known, and what is doubtful about them."""
     rocketreach = RocketReach()
     try:
         with rocketreach.client() as client:
             account = learn_allowances(ledger, client, rocketreach.plan, utc_now)
     except (ConfigurationError, RocketReachError) as error:
-        return None, str(error)
-    return find_credits(account, rocketreach.plan.lookup_type), None
+        return None, str(error), None
+    return find_credits(account, rocketreach.plan), None, credit_warning(account, rocketreach.plan)
 
 
 def plan(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.display import counts_table, remarks, total
-from lookup_pipeline.enrichment.account import ask_account
+from lookup_pipeline.enrichment.account import ask_account, credit_warning
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
@@ -34,16 +34,17 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
             for each in counts
             if each.states[State.QUEUED]
         }
-    account, trouble = _account(ledger)
+    account, trouble, warnings = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
-        console.file.write(_as_json(counts, queued, account, trouble) + "\n")
+        console.file.write(_as_json(counts, queued, account, trouble, warnings) + "\n")
         return
     if counts:
         console.print(counts_table(counts, "Rows by state"))
     else:
         console.print("Nothing is registered yet.")
-    for each in (*remarks(total(counts)), *_queue_remarks(queued, going_on)):
+    told = [f"Warning: {each}." for each in warnings]
+    for each in (*remarks(total(counts)), *_queue_remarks(queued, going_on), *told):
         console.print(each, soft_wrap=True)
     if account is None:
         console.print(f"Account: {trouble}")
@@ -52,13 +53,16 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     console.print(_limits_table(account))
 
 
-def _account(ledger: Ledger) -> tuple[Account | None, str | None]:
+def _account(ledger: Ledger) -> tuple[Account | None, str | None, list[str]]:
+    """The account, or why there is none, and what is doubtful about it."""
     rocketreach = RocketReach()
     try:
         with rocketreach.client() as client:
-            return ask_account(ledger, client, rocketreach.rate, utc_now), None
+            account = ask_account(ledger, client, rocketreach.rate, utc_now)
+        doubt = credit_warning(account, rocketreach.plan)
     except (ConfigurationError, RocketReachError) as error:
-        return None, str(error)
+        return None, str(error), []
+    return account, None, [] if doubt is None else [doubt]
 
 
 def _queue_remarks(queued: dict[str, datetime | None], going_on: Collection[str]) -> Iterator[str]:
@@ -73,6 +77,7 @@ def _as_json(
     queued: dict[str, datetime | None],
     account: Account | None,
     trouble: str | None,
+    warnings: list[str],
 ) -> str:
     found: dict[str, Any] = {
         "partitions": [
@@ -88,6 +93,7 @@ def _as_json(
         ],
         "account": account,
         "account_error": trouble,
+        "warnings": warnings,
     }
     return msgspec.json.format(msgspec.json.encode(found)).decode()
 

@@ -1,6 +1,7 @@
 """Asking the account what the plan still allows, and telling the ledger."""
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +15,9 @@ from lookup_pipeline.rocketreach import Account, ErrorClass, RocketReachClient, 
 OPERATION = "account"
 """The limiter's name for account calls."""
 
+CREDIT_TYPE_SETTING = "ROCKETREACH_CREDIT_TYPE"
+"""The setting that names the account's credits which lookups use up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -24,12 +28,15 @@ class Plan:
         requests_per_second: ceiling over all operations and processes; 0 lifts it.
         windows: lookups in a window (of `WINDOWS`), instead of what the account says.
         min_credits: credits of that kind to keep; 0 for none, and nothing is asked about them.
+        credit_type: the account's name for the credits that lookups use up, where it is not
+            recognised by `lookup_type`.
     """
 
     lookup_type: str
     requests_per_second: float
     windows: Mapping[str, int] = field(default_factory=dict)
     min_credits: int = 0
+    credit_type: str | None = None
 
 
 def ask_account(
@@ -91,7 +98,7 @@ def learn_allowances(
             limit = plan.windows[name]
             sent = allowances.sent_since(connection, now - WINDOWS[name])
             found[name] = Allowance(name, limit, limit - sent)
-        remaining = credits_of(account, plan.lookup_type) if plan.min_credits else None
+        remaining = _credits_left(account, plan) if plan.min_credits else None
         if remaining is not None:
             # Whether a lookup in flight is among those used is not published.
             above = remaining - plan.min_credits - asked.in_flight
@@ -119,30 +126,55 @@ def windows_of(account: Account, plan: Plan) -> Iterator[Allowance]:
         yield Allowance(each.duration, limit, remaining)
 
 
-def find_credits(account: Account, lookup_type: str) -> float | None:
-    """The credits left for this kind of lookup, perhaps without end; None when not told."""
-    for usage in account.credit_usage:
-        if usage.credit_type == lookup_type and usage.remaining is not None:
+def find_credits(account: Account, plan: Plan) -> float | None:
+    """Return the credits left of the kind that lookups use up, perhaps without end.
+
+    None where the account lists no such kind, or more than one that may be it. The provider's
+    contract does not list the names: its texts show `standard_lookup` for `standard`. So a kind is
+    matched by its name, by that name with `_lookup` behind it, or by how it begins.
+    """
+    wanted = _plain(plan.credit_type or plan.lookup_type)
+    left = {_plain(usage.credit_type): usage.remaining for usage in account.credit_usage}
+    beginning = [name for name in left if name.startswith(f"{wanted}_")]
+    for name in (wanted, f"{wanted}_lookup", *(beginning if len(beginning) == 1 else ())):
+        remaining = left.get(name)
+        if remaining is not None:
             with suppress(ValueError):
-                return float(usage.remaining)
+                return float(remaining)
     return None
 
 
-def credits_of(account: Account, lookup_type: str) -> int | None:
-    """The credits left for this kind of lookup; None where they have no end.
+def credit_warning(account: Account, plan: Plan) -> str | None:
+    """Say that the credits of lookups are not recognised, and which kinds there are.
+
+    None where they are.
+    """
+    if find_credits(account, plan) is not None:
+        return None
+    kinds = ", ".join(usage.credit_type for usage in account.credit_usage) or "none"
+    return (
+        f"none of the account's credits is recognised as {plan.credit_type or plan.lookup_type!r} "
+        f"(it lists: {kinds}): set {CREDIT_TYPE_SETTING} to the one that lookups use up"
+    )
+
+
+def _credits_left(account: Account, plan: Plan) -> int | None:
+    """Return the credits left for lookups; None where they have no end.
 
     Raises:
         RocketReachError: the account does not tell.
     """
-    remaining = find_credits(account, lookup_type)
-    if remaining is not None:
-        return int(remaining) if math.isfinite(remaining) else None
-    kinds = ", ".join(usage.credit_type for usage in account.credit_usage) or "none at all"
-    raise RocketReachError(
-        ErrorClass.ACCOUNT,
-        f"the account does not tell how many credits for {lookup_type!r} are left (it tells of: "
-        f"{kinds}), so LOOKUP_PIPELINE_MIN_CREDITS can't be kept: set it to 0",
-    )
+    if (problem := credit_warning(account, plan)) is not None:
+        raise RocketReachError(
+            ErrorClass.ACCOUNT,
+            f"LOOKUP_PIPELINE_MIN_CREDITS can't be kept, since {problem}",
+        )
+    remaining = find_credits(account, plan)
+    return int(remaining) if remaining is not None and math.isfinite(remaining) else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def _number(value: float | str | None) -> int | None:

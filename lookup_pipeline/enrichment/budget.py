@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from lookup_pipeline.enrichment.account import Plan, learn_allowances
+from lookup_pipeline.enrichment.account import Plan, credit_warning, learn_allowances
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES, Clock
 from lookup_pipeline.ledger import Ledger, allowances
 from lookup_pipeline.ledger.times import EPOCH
@@ -69,9 +69,14 @@ class Verdict:
 
 
 class Budget:
-    """The budget of one submission."""
+    """The budget of one submission.
+
+    Attributes:
+        credit_warning: that the account's credits are not recognised, where they are not.
+    """
 
     def __init__(self, policy: SubmissionPolicy) -> None:
+        self.credit_warning: str | None = None
         self._policy = policy
         self._knows_account = False
         self._asks_at = EPOCH
@@ -129,7 +134,7 @@ class Budget:
         """
         self._knows_account = True
         try:
-            learn_allowances(ledger, client, self._policy.plan, clock)
+            account = learn_allowances(ledger, client, self._policy.plan, clock)
         except RocketReachError as error:
             if error.error_class is ErrorClass.ACCOUNT:
                 return "The account is in trouble", error
@@ -145,4 +150,5 @@ class Budget:
                 allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
         else:
             self._asked_in_vain = 0
+            self.credit_warning = credit_warning(account, self._policy.plan)
         return None

@@ -62,7 +62,7 @@ def blocked_until(
         if not error.retry_after or error.error_class is ErrorClass.ACCOUNT:
             raise
         return _silent_until(ledger)
-    if find_credits(account, plan.lookup_type) == 0:
+    if find_credits(account, plan) == 0:
         return clock() + ACCOUNT_CHECK
     with ledger.read() as connection:
         left = allowances.left(connection)

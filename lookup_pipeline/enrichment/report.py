@@ -22,6 +22,7 @@ class SubmissionReport:
         look_again_at: when it is worth a look whether it may already.
         capped_by: the setting that stopped it, where one did; see `budget`.
         out_of_time: whether it ended because its time was up.
+        credit_warning: that the account's credits are not recognised, where they are not.
     """
 
     accepted: int = 0
@@ -33,6 +34,7 @@ class SubmissionReport:
     look_again_at: datetime | None = None
     capped_by: str | None = None
     out_of_time: bool = False
+    credit_warning: str | None = None
 
     @property
     def was_limited(self) -> bool:

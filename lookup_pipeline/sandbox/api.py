@@ -25,7 +25,7 @@ from lookup_pipeline.sandbox.answers import (
     unavailable,
     wrong_key,
 )
-from lookup_pipeline.sandbox.credits import CREDIT_TYPES, UNIVERSAL
+from lookup_pipeline.sandbox.credits import UNIVERSAL
 from lookup_pipeline.sandbox.faults import Fault, Faults, answer_instead, close_connection
 from lookup_pipeline.sandbox.people import UNIVERSAL_ACTIONS, Outcome
 from lookup_pipeline.sandbox.queries import bulk_queries, lookup_query, profile_ids
@@ -246,9 +246,7 @@ class PeopleApi:
         if request.operation.universal:
             account |= self._universal_account()
         else:
-            account["credit_usage"] = [
-                sandbox.credits.report(sandbox.settings, kind) for kind in CREDIT_TYPES
-            ]
+            account["credit_usage"] = sandbox.credits.usage(sandbox.settings)
         return Answer(200, encode(account)), None
 
     def _universal_account(self) -> dict[str, Any]:

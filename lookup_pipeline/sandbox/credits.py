@@ -6,9 +6,10 @@ from lookup_pipeline.sandbox.answers import no_credits
 from lookup_pipeline.sandbox.settings import SandboxSettings
 
 UNIVERSAL = "universal"
-# The provider names these as lookup types. Its names for the credits themselves are not
-# published, so the account call shows the lookup types.
+# The provider names these as lookup types. Its contract has no names for the credits themselves:
+# the account call shows the lookup types, or the names in the provider's texts.
 CREDIT_TYPES = ("standard", "premium", "bulk", "phone", "enrich")
+EXPORT = "person_export"
 
 
 class Credits:
@@ -41,6 +42,20 @@ class Credits:
         """End what `hold` began: so many were set aside, so many are spent."""
         self._held[credit_type] -= held
         self._spent[credit_type] += spent
+
+    def usage(self, settings: SandboxSettings) -> list[dict[str, str | int]]:
+        """The account call's `credit_usage`."""
+        rows = [self.report(settings, kind) for kind in CREDIT_TYPES]
+        if settings.credit_names == "lookup_type":
+            return rows
+        used = sum(map(self._used, CREDIT_TYPES))
+        export: dict[str, str | int] = {
+            "credit_type": EXPORT,
+            "allocated": "inf",
+            "used": used,
+            "remaining": "inf",
+        }
+        return [export, *({**row, "credit_type": f"{row['credit_type']}_lookup"} for row in rows)]
 
     def report(self, settings: SandboxSettings, credit_type: str) -> dict[str, str | int]:
         """One row of the account call's `credit_usage`.

@@ -103,6 +103,10 @@ class SandboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         dict[str, Count],
         Meta(description="Credits of one kind, as KIND=NUMBER; goes before --credits."),
     ] = field(default_factory=dict)
+    credit_names: Annotated[
+        Literal["lookup_type", "provider"],
+        Meta(description="provider: as in its texts, standard_lookup, and person_export beside."),
+    ] = "lookup_type"
     account_state: Annotated[
         Literal["ok", "revoked", "no_credits", "forbidden"],
         Meta(description="revoked: 401, no_credits: 402, forbidden: 403."),

@@ -127,6 +127,22 @@ def test_the_plans_limits_say_how_long_it_takes(
     assert "The limits make sending them take 1:0" in shown
 
 
+def test_credits_that_are_not_recognised_are_told_with_the_accounts_kinds(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(credit_names="provider", credits=9)
+    write_two_dates(workplace)
+    found = plan(workplace)
+    assert (found["credits_remaining"], found["warnings"]) == (9, [])
+    gold = {"ROCKETREACH_CREDIT_TYPE": "gold"}
+    found = plan(workplace, **gold)
+    assert found["credits_remaining"] is None
+    (warning,) = found["warnings"]
+    assert "'gold'" in warning
+    assert "standard_lookup" in warning
+    assert workplace.status(**gold)["warnings"] == [warning]
+
+
 def test_without_a_key_all_but_the_account_is_told(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

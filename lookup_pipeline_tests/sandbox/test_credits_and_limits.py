@@ -37,6 +37,16 @@ def test_a_lookup_is_charged_once_when_it_is_complete(
     assert usage(api, "standard")["used"] == 0
 
 
+def test_credits_may_bear_the_names_of_the_providers_texts(
+    sandbox: RunningSandbox, api: httpx.Client
+) -> None:
+    sandbox.change(credit_names="provider", credits=5)
+    poll(api, ask(api).json()["id"])
+    standard = usage(api, "standard_lookup")
+    assert (standard["allocated"], standard["used"], standard["remaining"]) == (5, 1, 4)
+    assert usage(api, "person_export")["used"] == 1
+
+
 def test_there_is_no_idempotency_a_second_lookup_is_charged_again(
     sandbox: RunningSandbox, api: httpx.Client
 ) -> None:
