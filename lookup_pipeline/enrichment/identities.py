@@ -1,8 +1,10 @@
 """Lookups of older rules learn by which identities today's rules find them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
+from sqlalchemy import Connection
 
 from lookup_pipeline.ledger import Ledger, identities
 from lookup_pipeline.ledger.identities import AskedFor
@@ -42,6 +44,20 @@ def learn_identities(ledger: Ledger) -> None:
                 identities.ask_anew(writing, [(query.as_json(), each) for query, each in rows])
     with ledger.write() as connection:
         identities.note_learned(connection, RULES_VERSION, up_to, utc_now())
+
+
+@contextmanager
+def new_lookups_learned(connection: Connection) -> Iterator[None]:
+    """Note that what the block registers is found by today's rules: they have made it.
+
+    Else the next registration would go through all of it to find that. Unless another version of
+    the program has made lookups meanwhile, which have yet to be learned.
+    """
+    before = identities.last_lookup(connection)
+    yield
+    after = identities.last_lookup(connection)
+    if after > before == identities.learned_up_to(connection, RULES_VERSION):
+        identities.note_learned(connection, RULES_VERSION, after, utc_now())
 
 
 def _identities(batch: list[AskedFor]) -> Iterator[tuple[str, AskedFor]]:

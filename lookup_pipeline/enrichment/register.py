@@ -9,7 +9,7 @@ import pyarrow as pa
 from lookup_pipeline.collector import without_collecting
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REQUESTED
 from lookup_pipeline.datasets.storage import DatasetFolder
-from lookup_pipeline.enrichment.identities import learn_identities
+from lookup_pipeline.enrichment.identities import learn_identities, new_lookups_learned
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import LedgerRow
 from lookup_pipeline.ledger.refresh import Refresh
@@ -51,7 +51,7 @@ def register(
         for batch in folder.batches(NAMES, lookup_date, BATCH):
             with without_collecting():
                 rows = _requested_rows(batch)
-                with ledger.write() as connection:
+                with ledger.write() as connection, new_lookups_learned(connection):
                     total += registration.add(connection, rows)
                 writer.write_batch(_lookups(batch, registration.served))
             progress(total.rows)

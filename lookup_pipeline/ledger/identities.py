@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, not_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.news import note_news
@@ -143,18 +143,13 @@ def asked_for(
         prefix: only those whose identity does not begin with this.
         unsent: only those that were never sent.
     """
-    current = {
-        lookup_id: _current(connection, identity) or lookup_id
-        for lookup_id, identity in connection.execute(
-            select(lookups.c.lookup_id, lookups.c.identity).where(not_(is_current()))
-        )
-    }
     wanted = [lookups.c.lookup_id > after, lookups.c.identity.not_like(f"{prefix}%")]
     if unsent:
         wanted.append(_UNSENT)
     found = connection.execution_options(yield_per=_FETCH).execute(
         select(
             lookups.c.lookup_id,
+            lookups.c.identity,
             memberships.c.requested,
             lookups.c.parameters,
             memberships.c.lookup_date,
@@ -166,17 +161,30 @@ def asked_for(
         .order_by(case(_RANKS, value=lookups.c.state, else_=1), lookups.c.lookup_id)
     )
     for rows in found.partitions():
+        followed_by = _followers(connection, [row.identity for row in rows])
         yield [
-            AskedFor(current.get(row[0], row[0]), row[1], row[2], (row[3], row[4], row[5]))
+            AskedFor(
+                followed_by.get(row.identity, row.lookup_id),
+                row.requested,
+                row.parameters,
+                (row.lookup_date, row.source_file, row.source_row),
+            )
             for row in rows
         ]
 
 
-def _current(connection: Connection, identity: str) -> int | None:
-    """The lookup that has taken over from one that gave its identity up."""
-    return connection.scalar(
-        select(lookups.c.lookup_id).where(lookups.c.identity == own_identity(identity))
+def _followers(connection: Connection, identities: Collection[str]) -> dict[str, int]:
+    """By the identities that were given up, the lookups that have taken over."""
+    own = {each: own_identity(each) for each in identities if GIVEN_UP in each}
+    if not own:
+        return {}
+    found = connection.execute(
+        select(lookups.c.identity, lookups.c.lookup_id).where(
+            is_one_of(connection, lookups.c.identity, set(own.values()))
+        )
     )
+    followers = {row.identity: row.lookup_id for row in found}
+    return {each: followers[name] for each, name in own.items() if name in followers}
 
 
 def learn_aliases(connection: Connection, identities: Sequence[tuple[str, int]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from lookup_pipeline.enrichment import identities
-from lookup_pipeline.enrichment.identities import learn_identities
+from lookup_pipeline.enrichment.identities import learn_identities, new_lookups_learned
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger import identities as ledger_identities
 from lookup_pipeline.ledger.identities import known_lookups, learned_up_to
@@ -24,6 +24,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     answer,
     claim_all,
     complete,
+    counted_statements,
     failed,
     fresh_ledger,
     published_rows,
@@ -233,6 +234,44 @@ def test_it_is_done_once_for_each_version(ledger: Ledger, monkeypatch: pytest.Mo
     learn_identities(ledger)
     with ledger.read() as connection:
         assert learned_up_to(connection, RULES_VERSION + 1) == 1
+
+
+def test_what_is_registered_is_known_to_todays_rules_unless_an_old_process_comes_between(
+    ledger: Ledger,
+) -> None:
+    def registered(row: RequestedRow, date: str) -> int:
+        with ledger.write() as connection, new_lookups_learned(connection):
+            Registration(date).add(connection, [row])
+        with ledger.read() as connection:
+            return learned_up_to(connection, RULES_VERSION)
+
+    assert registered(new_row(2, **ADA), DATE) == 1
+    assert registered(new_row(2, **ADA), NEXT_DATE) == 1, "nothing new"
+    assert registered(new_row(3, name="Ben", employer="Acme"), DATE) == 2
+    register(ledger, [old_row(2, "eve", name="Eve", employer="Acme")], NEXT_DATE)
+    assert registered(new_row(4, name="Cid", employer="Acme"), DATE) == 2
+    learn_identities(ledger)
+    assert registered(new_row(5, name="Dan", employer="Acme"), DATE) == 5
+
+
+def test_what_is_learned_costs_by_what_is_new_not_by_who_was_refreshed_before(
+    ledger: Ledger,
+) -> None:
+    def statements(line: int) -> int:
+        register(ledger, [old_row(line, f"new {line}", name=f"New{line}", employer="Acme")], DATE)
+        with counted_statements() as counted:
+            learn_identities(ledger)
+        return len(counted)
+
+    first = statements(1_000)
+    people = [old_row(n, f"p{n}", name=f"Ada{n}", employer="Acme") for n in range(2, 52)]
+    register(ledger, people, NEXT_DATE)
+    for claimed in claim_all(ledger, date=NEXT_DATE):
+        answer(ledger, complete(claimed.lookup_id))
+    everybody = Refresh(T0 + timedelta(days=9), all_before=T0 + timedelta(days=1))
+    assert register(ledger, people, NEXT_DATE, everybody).refreshed == 50
+    learn_identities(ledger)
+    assert statements(1_001) == first
 
 
 def test_dying_in_the_middle_costs_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

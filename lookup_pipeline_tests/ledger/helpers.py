@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 
 from lookup_pipeline.ledger import Ledger, State, open_ledger
 from lookup_pipeline.ledger.answers import Answer, record
@@ -103,6 +104,40 @@ def published_rows(ledger: Ledger, date: str = DATE) -> list[LedgerRow]:
 def news(ledger: Ledger, date: str = DATE) -> int:
     with ledger.read() as connection:
         return news_version(connection, date)
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """Collect the statements that the block has any database execute."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_further: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def explained() -> Iterator[list[str]]:
+    """Collect how SQLite finds what the block asks for: the plans, line by line."""
+    lines: list[str] = []
+
+    def explain(
+        _connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
+    ) -> None:
+        if not many:
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            lines.extend(row[-1] for row in found)
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        yield lines
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
 
 
 def lookup_of(ledger: Ledger, person: str) -> int:
