@@ -17,6 +17,7 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from sqlalchemy import Connection
 
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
 from lookup_pipeline.jobs import publish_job
@@ -24,6 +25,7 @@ from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.polling import next_due_at
 from lookup_pipeline.ledger.publications import (
     PartitionWithNews,
+    is_settled,
     note_requested,
     partitions_with_news,
     wait_before_next_request,
@@ -113,7 +115,7 @@ def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequ
             news
             for news in partitions_with_news(connection)
             # One that lies before a start date that was moved can't be run.
-            if _is_due(news, now) and DAILY.has_partition_key(news.lookup_date)
+            if _is_due(connection, news, now) and DAILY.has_partition_key(news.lookup_date)
         ]
     if not due:
         return
@@ -133,9 +135,11 @@ def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequ
         )
 
 
-def _is_due(news: PartitionWithNews, now: datetime) -> bool:
+def _is_due(connection: Connection, news: PartitionWithNews, now: datetime) -> bool:
     if news.requested_at is not None:
         return now - news.requested_at >= wait_before_next_request(news.attempts)
-    if news.settled or news.published_at is None:
+    if news.published_at is None:
         return True
-    return now - news.published_at >= timedelta(seconds=number(PUBLISH_INTERVAL))
+    interval = timedelta(seconds=number(PUBLISH_INTERVAL))
+    # What only the ones published of late are asked, since it may go through all their rows.
+    return now - news.published_at >= interval or is_settled(connection, news.lookup_date)

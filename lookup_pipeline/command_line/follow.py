@@ -55,7 +55,7 @@ def follow(
         failures: those of these partitions so far; new ones are added.
         sending: whether what limits hold back is sent as soon as it may; else it is not waited for.
     """
-    publisher, api = _Publisher(runner, lookup_dates, failures), _Api(ledger)
+    publisher, api = _Publisher(runner, lookup_dates, failures), _Api(ledger, lookup_dates)
     queue = _Queue(ledger, lookup_dates)
     while True:
         requested, trouble = _evaluate(runner.instance)
@@ -115,8 +115,9 @@ class _Publisher:
 class _Api:
     """Tells a moment of trouble from an API that is gone."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, lookup_dates: Sequence[str]) -> None:
         self._ledger = ledger
+        self._lookup_dates = lookup_dates
         self._failing_since: datetime | None = None
 
     def is_gone(self, trouble: Exception) -> bool:
@@ -125,7 +126,7 @@ class _Api:
             return True
         with self._ledger.read() as connection:
             since = self._failing_since
-            if since is None or polled_since(connection, since):
+            if since is None or polled_since(connection, since, self._lookup_dates):
                 self._failing_since = utc_now()
                 return False
         return utc_now() - since > _PATIENCE

@@ -1,5 +1,6 @@
 """Which lookups are due for a question to the provider, and which have waited too long."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,7 +8,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     case,
-    exists,
     func,
     literal,
     null,
@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
-from lookup_pipeline.ledger.tables import lookups
+from lookup_pipeline.ledger.tables import lookups, memberships
 from lookup_pipeline.ledger.times import UtcTime
 
 # While one process asks about a lookup, others leave it alone; when that process dies, the
@@ -110,9 +110,15 @@ def next_due_at(connection: Connection, *, unconfirmed: bool = True) -> datetime
     )
 
 
-def polled_since(connection: Connection, since: datetime) -> bool:
-    """Whether the provider has answered any poll since; looks through all lookups."""
-    return bool(connection.scalar(select(exists().where(lookups.c.last_polled_at > since))))
+def polled_since(connection: Connection, since: datetime, lookup_dates: Collection[str]) -> bool:
+    """Whether the provider has answered a poll about any row of these partitions since."""
+    answered = (
+        select(literal(value=True))
+        .join_from(memberships, lookups, memberships.c.lookup_id == lookups.c.lookup_id)
+        .where(memberships.c.lookup_date.in_(lookup_dates), lookups.c.last_polled_at > since)
+        .limit(1)
+    )
+    return connection.scalar(answered) is not None
 
 
 def expire_deadlines(connection: Connection, now: datetime) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, literal, select, update
 
 from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.tables import lookups, memberships, partitions, payloads
@@ -51,7 +51,6 @@ class PartitionWithNews:
     Attributes:
         lookup_date: partition key.
         news_version: the news to publish.
-        settled: whether no lookup is pending any more.
         published_at: when it was published last, if ever.
         attempts: publications asked for since one succeeded.
         requested_at: when one was asked for last.
@@ -59,7 +58,6 @@ class PartitionWithNews:
 
     lookup_date: str
     news_version: int
-    settled: bool
     published_at: datetime | None
     attempts: int
     requested_at: datetime | None
@@ -157,16 +155,10 @@ def record_publication(
 
 def partitions_with_news(connection: Connection) -> list[PartitionWithNews]:
     """Every partition whose files do not show what the ledger holds, the oldest first."""
-    pending = exists().where(
-        memberships.c.lookup_date == partitions.c.lookup_date,
-        memberships.c.lookup_id == lookups.c.lookup_id,
-        lookups.c.state.in_(sorted(PENDING)),
-    )
     found = connection.execute(
         select(
             partitions.c.lookup_date,
             partitions.c.news_version,
-            ~pending,
             partitions.c.published_at,
             partitions.c.publication_attempts,
             partitions.c.publication_requested_at,
@@ -175,6 +167,36 @@ def partitions_with_news(connection: Connection) -> list[PartitionWithNews]:
         .order_by(partitions.c.lookup_date)
     )
     return [PartitionWithNews(*row) for row in found]
+
+
+# Written out: an index that holds some rows only serves no condition whose values come later.
+_IS_PENDING = lookups.c.state.in_(
+    bindparam("pending", sorted(PENDING), expanding=True, literal_execute=True)
+)
+_DATE: BindParameter[str] = bindparam("lookup_date")
+_SERVES = memberships.c.lookup_id == lookups.c.lookup_id
+_WAITS_FOR_ITS_OWN = (
+    select(literal(value=True))
+    .where(lookups.c.first_date == _DATE, _IS_PENDING)
+    .where(exists().where(_SERVES, memberships.c.lookup_date == _DATE))
+    .limit(1)
+)
+_WAITS = (
+    select(literal(value=True))
+    .join_from(memberships, lookups, _SERVES)
+    .where(memberships.c.lookup_date == _DATE, _IS_PENDING)
+    .limit(1)
+)
+
+
+def is_settled(connection: Connection, lookup_date: str) -> bool:
+    """Whether no row of a partition waits for its lookup.
+
+    Most partitions that wait do so for a lookup of their own, which an index finds at once; else
+    this goes through the partition's rows.
+    """
+    given = {"lookup_date": lookup_date}
+    return not any(connection.scalar(each, given) for each in (_WAITS_FOR_ITS_OWN, _WAITS))
 
 
 def note_requested(connection: Connection, lookup_dates: Sequence[str], now: datetime) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from lookup_pipeline.ledger.states import State
+from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.times import UtcTime
 
 metadata = MetaData(
@@ -86,6 +86,9 @@ Index("ix_lookups_first_date", lookups.c.first_date, lookups.c.credits)
 # How many were sent since a time: what budgets of a day and the plan's windows are kept by.
 _index_where("ix_lookups_submitted_at", "submitted_at", "submitted_at IS NOT NULL")
 _index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
+# Whether a partition is settled: what it asked for first and still waits for.
+PENDING_CONDITION = f"state IN ({', '.join(repr(state.value) for state in sorted(PENDING))})"
+_index_where("ix_lookups_pending", "first_date", PENDING_CONDITION)
 
 aliases = Table(
     "aliases",

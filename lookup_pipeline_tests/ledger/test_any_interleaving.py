@@ -17,8 +17,8 @@ from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.polling import LATE_POLL, POLL_LEASE, claim_due, expire_deadlines
 from lookup_pipeline.ledger.publications import (
-    PartitionWithNews,
     begin_recording,
+    is_settled,
     news_version,
     partitions_with_news,
     record_publication,
@@ -78,7 +78,8 @@ class Seen:
     news: dict[str, int] = field(default_factory=dict)
     payloads: dict[int, bytes] = field(default_factory=dict)
     identities: list[str] = field(default_factory=list)
-    with_news: list[PartitionWithNews] = field(default_factory=list)
+    with_news: list[str] = field(default_factory=list)
+    settled: dict[str, bool] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
     offered: set[int] = field(default_factory=set)
 
@@ -303,6 +304,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self._every_row_stands_there_exactly_once()
         self._what_may_have_been_paid_for_is_not_offered_again()
         self._exactly_the_unpublished_partitions_have_news()
+        self._a_partition_is_settled_once_no_row_waits()
         self._one_identity_is_one_lookup()
 
     def _nothing_forbidden_happened(self) -> None:
@@ -365,7 +367,8 @@ class AnyInterleaving(RuleBasedStateMachine):
             payers = connection.execute(select(lookups.c.lookup_id, lookups.c.first_date))
             seen.payers = {row.lookup_id: row.first_date for row in payers}
             seen.identities = list(connection.scalars(select(lookups.c.identity)))
-            seen.with_news = partitions_with_news(connection)
+            seen.with_news = [each.lookup_date for each in partitions_with_news(connection)]
+            seen.settled = {date: is_settled(connection, date) for date in DATES}
             versions = select(partitions.c.lookup_date, partitions.c.published_version)
             seen.published = {
                 row.lookup_date: row.published_version for row in connection.execute(versions)
@@ -395,12 +398,13 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert not self.seen.offered & self.risky.keys()
 
     def _exactly_the_unpublished_partitions_have_news(self) -> None:
-        found = {each.lookup_date: each.settled for each in self.seen.with_news}
         assert self.seen.published == {date: self.published.get(date, 0) for date in self.wanted}
-        assert found.keys() == {
+        assert self.seen.with_news == sorted(
             date for date in self.wanted if self.seen.news[date] > self.published.get(date, 0)
-        }
-        for date, settled in found.items():
+        )
+
+    def _a_partition_is_settled_once_no_row_waits(self) -> None:
+        for date, settled in self.seen.settled.items():
             states = {self.seen.lookups[each].state for _, _, each in self.seen.rows[date]}
             assert settled is (states <= SETTLED)
 

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import SETTLED, Ledger, State
 from lookup_pipeline.ledger.publications import (
     FETCH,
     PartitionWithNews,
     begin_recording,
+    is_settled,
     news_version,
     note_requested,
     partitions_with_news,
@@ -16,6 +18,7 @@ from lookup_pipeline.ledger.publications import (
     rows_of,
     wait_before_next_request,
 )
+from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
     NEXT_DATE,
@@ -24,6 +27,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     answer,
     claim_all,
     complete,
+    explained,
     failed,
     lookup_of,
     news,
@@ -45,6 +49,11 @@ def publish(ledger: Ledger, version: int, date: str = DATE) -> bool:
 def with_news(ledger: Ledger) -> list[PartitionWithNews]:
     with ledger.read() as connection:
         return partitions_with_news(connection)
+
+
+def settled(ledger: Ledger, date: str = DATE) -> bool:
+    with ledger.read() as connection:
+        return is_settled(connection, date)
 
 
 def test_a_partition_nobody_heard_of_has_version_zero(ledger: Ledger) -> None:
@@ -85,7 +94,7 @@ def test_a_published_version_is_no_news_until_something_happens(ledger: Ledger) 
     claim_all(ledger)
     answer(ledger, failed(lookup_of(ledger, "ann")))
     (found,) = with_news(ledger)
-    assert (found.lookup_date, found.news_version, found.settled) == (DATE, news(ledger), True)
+    assert (found.lookup_date, found.news_version) == (DATE, news(ledger))
     assert found.published_at == T0
 
 
@@ -122,35 +131,44 @@ def test_a_version_of_a_partition_nobody_heard_of_may_be_written(ledger: Ledger)
     assert publish(ledger, 0)
 
 
-def test_partitions_with_news_come_oldest_first_and_tell_whether_they_are_settled(
-    ledger: Ledger,
-) -> None:
-    register(ledger, rows_for(["ann"]), NEXT_DATE)
-    register(ledger, rows_for(["ben"]))
-    register(ledger, [], "2026-01-07")
-    claim_all(ledger, date=NEXT_DATE)
-    answer(ledger, complete(lookup_of(ledger, "ann")))
-    assert [(found.lookup_date, found.settled) for found in with_news(ledger)] == [
-        (DATE, False),
-        (NEXT_DATE, True),
-        ("2026-01-07", True),
-    ]
+def test_partitions_with_news_come_oldest_first(ledger: Ledger) -> None:
+    for date in ("2026-01-07", NEXT_DATE, DATE):
+        register(ledger, [], date)
+    assert [each.lookup_date for each in with_news(ledger)] == [DATE, NEXT_DATE, "2026-01-07"]
 
 
-@pytest.mark.parametrize(
-    ("state", "settled"),
-    [(State.QUEUED, False), (State.SUBMITTING, False), (State.COMPLETE, True)],
-)
-def test_one_pending_row_makes_a_partition_unsettled(
-    ledger: Ledger, state: State, settled: bool
+def test_a_partition_without_rows_is_settled(ledger: Ledger) -> None:
+    register(ledger, [])
+    assert settled(ledger)
+
+
+@pytest.mark.parametrize("asked_by", [DATE, NEXT_DATE])
+@pytest.mark.parametrize("state", State)
+def test_one_pending_row_makes_a_partition_unsettled_whoever_asked_first(
+    ledger: Ledger, state: State, asked_by: str
 ) -> None:
-    register(ledger, rows_for(["ann"]), NEXT_DATE)
-    claim_all(ledger, date=NEXT_DATE)
-    answer(ledger, complete(lookup_of(ledger, "ann")))
-    register(ledger, rows_for(["ann", *([] if state is State.COMPLETE else ["ben"])]))
-    if state is State.SUBMITTING:
-        claim_all(ledger)
-    assert {found.lookup_date: found.settled for found in with_news(ledger)}[DATE] is settled
+    register(ledger, rows_for(["ann", "ben"]), asked_by)
+    for claimed in claim_all(ledger, date=asked_by):
+        answer(ledger, complete(claimed.lookup_id))
+    register(ledger, rows_for(["ann", "ben"]))
+    assert settled(ledger)
+    with ledger.write() as connection:
+        of_ben = lookups.c.identity == "ben"
+        connection.execute(update(lookups).where(of_ben).values(state=state.value))
+    assert settled(ledger) is (state in SETTLED)
+
+
+def test_a_lookup_whose_row_has_left_keeps_no_partition_unsettled(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    register(ledger, [])
+    assert settled(ledger)
+
+
+def test_a_partition_that_waits_for_its_own_lookups_is_known_by_an_index(ledger: Ledger) -> None:
+    """Whether the index is used: the values of its condition must stand in the statement."""
+    with explained() as plan:
+        settled(ledger)
+    assert any("ix_lookups_pending (first_date=?)" in line for line in plan)
 
 
 def test_a_request_for_publication_is_counted_until_one_succeeds(ledger: Ledger) -> None:
