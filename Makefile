@@ -38,6 +38,7 @@ docs: $(VENV)/.installed-dev  ## Write docs/data-dictionary.md anew
 benchmark: $(VENV)/.installed-dev  ## Speed, as ratios measured in one run (minutes)
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.names
+	$(BIN)/python -m benchmarks.ledger_growth
 
 screenshot: $(VENV)/.installed-dev  ## Take docs/asset-graph.png anew (chromium; after make dev)
 	$(BIN)/python docs/take_screenshot.py
