@@ -39,6 +39,7 @@ benchmark: $(VENV)/.installed-dev  ## Speed, as ratios measured in one run (minu
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.names
 	$(BIN)/python -m benchmarks.ledger_growth
+	$(BIN)/python -m benchmarks.status_calls
 
 screenshot: $(VENV)/.installed-dev  ## Take docs/asset-graph.png anew (chromium; after make dev)
 	$(BIN)/python docs/take_screenshot.py

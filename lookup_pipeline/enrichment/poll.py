@@ -1,14 +1,22 @@
 """Polling: the provider is asked about lookups that are due, a hundred at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lookup_pipeline.enrichment.outcomes import Clock, from_status, in_flight
 from lookup_pipeline.ledger import SETTLED, Ledger, State, limits
 from lookup_pipeline.ledger.answers import Answer, record
-from lookup_pipeline.ledger.polling import DueLookup, claim_due, expire_deadlines, next_due_at
+from lookup_pipeline.ledger.polling import (
+    EARLIER,
+    LATER,
+    DueLookup,
+    claim_due,
+    expire_deadlines,
+    next_call_at,
+    next_due_at,
+)
 from lookup_pipeline.ledger.submissions import expire_leases
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
@@ -89,11 +97,12 @@ def poll(
     seconds: float,
     adopts: bool = True,
     clock: Clock = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> PollReport:
     """Ask about what is due, and record the answers, until nothing is due or time is up.
 
     The cost grows with what is due, never with what is stored. A call that fails leaves its
-    lookups due again a little later.
+    lookups due again a little later. Calls wait for each other's lookups, two seconds in all.
 
     Args:
         ledger: where lookups are claimed and recorded.
@@ -104,10 +113,16 @@ def poll(
         adopts: whether to ask about unconfirmed lookups whose profile id is known, and to take
             what the provider has accepted for ours.
         clock: tells the time.
+        sleep: waits so many seconds.
     """
-    end = time.monotonic() + seconds
+    end, patience = time.monotonic() + seconds, LATER.total_seconds()
     report, failures = PollReport(), 0
     while (left := end - time.monotonic()) > 0 and failures < PATIENCE:
+        if patience > 0 and (wait := _seconds_to_fill(ledger, clock, adopts=adopts)) > 0:
+            wait = min(wait, patience, left)
+            patience -= wait
+            sleep(wait)
+            continue
         permits, due = _claim(ledger, requests_per_second, clock, adopts=adopts)
         if permits.slots and due:
             limits.sleep_until(permits.slots[0], clock())
@@ -130,12 +145,20 @@ def poll(
         elif permits.slots or permits.blocked or permits.wait.total_seconds() > left:
             break
         else:
-            time.sleep(permits.wait.total_seconds())
+            sleep(permits.wait.total_seconds())
     # After the answers: who was asked for the last time and has none now, gets none.
     expired = expire(ledger, clock=clock)
     return replace(
         report, settled=report.settled + expired.settled, unconfirmed=expired.unconfirmed
     )
+
+
+def _seconds_to_fill(ledger: Ledger, clock: Clock, *, adopts: bool) -> float:
+    """Seconds until the next call is as full as it gets in time; 0 where none is to be made."""
+    with ledger.read() as connection:
+        now = clock()
+        call_at = next_call_at(connection, MAX_IDS, now, unconfirmed=adopts)
+    return 0 if call_at is None else (call_at - now).total_seconds()
 
 
 def _claim(
@@ -151,7 +174,7 @@ def _claim(
         permits = limits.take(connection, OPERATION, 1, requests_per_second, now)
         if not permits.slots:
             return permits, []
-        return permits, claim_due(connection, MAX_IDS, now, unconfirmed=adopts)
+        return permits, claim_due(connection, MAX_IDS, now, earlier=EARLIER, unconfirmed=adopts)
 
 
 def _record(

@@ -1,6 +1,6 @@
 """Which lookups are due for a question to the provider, and which have waited too long."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,6 +25,11 @@ from lookup_pipeline.ledger.times import UtcTime
 # While one process asks about a lookup, others leave it alone; when that process dies, the
 # lookup is due again after this long. Polls are free, so a short time costs nothing.
 POLL_LEASE = timedelta(seconds=30)
+
+# A lookup may be asked about so much later than its own time, and so much earlier, that others
+# share its call: at ten lookups a second, a poll every second would else take a call each time.
+LATER = timedelta(seconds=2)
+EARLIER = timedelta(seconds=1.5)
 
 # A lookup that has timed out may still end at the provider, and was paid for then: it is asked
 # about now and then, a hundred in one free call, until an answer is no longer to be expected.
@@ -53,16 +58,21 @@ class DueLookup:
 
 
 def claim_due(
-    connection: Connection, limit: int, now: datetime, *, unconfirmed: bool = True
+    connection: Connection,
+    limit: int,
+    now: datetime,
+    *,
+    earlier: timedelta = timedelta(0),
+    unconfirmed: bool = True,
 ) -> list[DueLookup]:
-    """Take up to `limit` lookups that are due, the longest due first.
+    """Take up to `limit` lookups that are due, or will be so soon, the longest due first.
 
     Those in flight, those that have timed out of late, and with `unconfirmed` those of which it can
     be asked whether the provider has accepted them: only they have a next time.
     """
     due = (
         select(lookups.c.lookup_id)
-        .where(lookups.c.next_poll_at <= now, _asked_about(unconfirmed=unconfirmed))
+        .where(lookups.c.next_poll_at <= now + earlier, _asked_about(unconfirmed=unconfirmed))
         .order_by(lookups.c.next_poll_at)
         .limit(limit)
     )
@@ -97,6 +107,30 @@ def claim_due(
 
 def _asked_about(*, unconfirmed: bool) -> ColumnElement[bool]:
     return true() if unconfirmed else lookups.c.state != State.UNCONFIRMED.value
+
+
+def next_call_at(
+    connection: Connection, limit: int, now: datetime, *, unconfirmed: bool = True
+) -> datetime | None:
+    """When a call for up to `limit` lookups is as full as it gets in time; None if nothing is due.
+
+    As soon as so many are due, and no later than `LATER` after the first one's own time. Sooner
+    where waiting adds nobody: one that is sent from now on is not due before then.
+    """
+    times: Sequence[datetime] = connection.scalars(
+        select(lookups.c.next_poll_at)
+        .where(
+            lookups.c.next_poll_at <= now + LATER + EARLIER, _asked_about(unconfirmed=unconfirmed)
+        )
+        .order_by(lookups.c.next_poll_at)
+        .limit(limit)
+    ).all()
+    if not times or times[0] > now:
+        return None
+    if len(times) == limit:
+        return min(times[-1], times[0] + LATER)
+    last = max(each for each in times if each <= times[0] + LATER + EARLIER)
+    return last - EARLIER
 
 
 def next_due_at(connection: Connection, *, unconfirmed: bool = True) -> datetime | None:

@@ -15,7 +15,13 @@ from sqlalchemy import select
 
 from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
-from lookup_pipeline.ledger.polling import LATE_POLL, POLL_LEASE, claim_due, expire_deadlines
+from lookup_pipeline.ledger.polling import (
+    EARLIER,
+    LATE_POLL,
+    POLL_LEASE,
+    claim_due,
+    expire_deadlines,
+)
 from lookup_pipeline.ledger.publications import (
     begin_recording,
     is_settled,
@@ -177,11 +183,12 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(
         limit=st.integers(1, 3),
         seconds=st.sampled_from([0, 20, POLL_LEASE.seconds, LATE_POLL.seconds]),
+        earlier=st.sampled_from([timedelta(0), EARLIER]),
     )
-    def ask_about_what_is_due(self, limit: int, seconds: int) -> None:
+    def ask_about_what_is_due(self, limit: int, seconds: int, earlier: timedelta) -> None:
         self.now += seconds * SECOND
         with self.ledger.write() as connection:
-            due = claim_due(connection, limit, self.now)
+            due = claim_due(connection, limit, self.now, earlier=earlier)
         assert len(due) <= limit
         times = []
         for each in due:
@@ -192,12 +199,12 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert each.profile_id == before.profile_id is not None
             assert each.claim == before.claim_number
             assert before.next_poll_at is not None
-            assert before.next_poll_at <= self.now
+            assert before.next_poll_at <= self.now + earlier
             times.append(before.next_poll_at)
         taken = {each.lookup_id for each in due}
         for lookup_id, before in self.seen.lookups.items():
             left = lookup_id not in taken and before.state is State.IN_FLIGHT
-            if left and before.next_poll_at and before.next_poll_at <= self.now:
+            if left and before.next_poll_at and before.next_poll_at <= self.now + earlier:
                 assert len(due) == limit
                 assert before.next_poll_at >= max(times)
         self.polled += [Sent(each.lookup_id, each.claim) for each in due]
