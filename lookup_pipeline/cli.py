@@ -49,6 +49,8 @@ def _load_env() -> None:
 def _plain_errors() -> Iterator[None]:
     """End with one line and exit code 1 where the configuration, or the work itself, fails."""
     # Here, so that `--help` does not wait for it.
+    from lookup_pipeline.datasets.storage import StorageError  # noqa: PLC0415
+    from lookup_pipeline.enrichment.lineage import OutdatedLedgerError  # noqa: PLC0415
     from lookup_pipeline.ledger import LedgerError  # noqa: PLC0415
     from lookup_pipeline.rocketreach import RocketReachError  # noqa: PLC0415
 
@@ -58,7 +60,9 @@ def _plain_errors() -> Iterator[None]:
         ConfigurationError,
         LedgerError,
         NotStartedError,
+        OutdatedLedgerError,
         RocketReachError,
+        StorageError,
         WorkFailedError,
     ) as error:
         click.echo(f"Error: {error}", err=True)

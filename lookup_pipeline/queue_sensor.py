@@ -17,7 +17,9 @@ from dagster import (
     sensor,
 )
 
+from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.jobs import submission_job
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.continuation import (
@@ -31,7 +33,7 @@ from lookup_pipeline.ledger.continuation import (
 )
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.run_tags import GOES_ON_TAG, IN_BACKFILL_TAG, NIGHTLY_PRIORITY, PRIORITY_TAG
 from lookup_pipeline.settings import ConfigurationError
@@ -57,7 +59,10 @@ _CLOCKS_DIFFER_BY = timedelta(seconds=30)
     "spends the credits that the run which left them queued would have spent.",
 )
 def queued_lookups_sensor(
-    context: SensorEvaluationContext, ledger: LedgerResource, rocketreach: RocketReach
+    context: SensorEvaluationContext,
+    ledger: LedgerResource,
+    folders: Folders,
+    rocketreach: RocketReach,
 ) -> SensorResult | SkipReason:
     """Request `submission_job` for the first partition that waits, if lookups may go out now."""
     book, now = ledger.open(), utc_now()
@@ -65,6 +70,10 @@ def queued_lookups_sensor(
         idle = not waiting_to_continue(connection, now)
     if idle:
         return SkipReason("No partition waits for the provider's limits.")
+    try:
+        check_lineage(book, folders.output)
+    except (OutdatedLedgerError, StorageError) as error:
+        return SkipReason(str(error))
     if partitions_under_way(context.instance, now, SUBMITTING_JOBS):
         # What the window holds is that run's first.
         return SkipReason("A run that submits is under way.")

@@ -19,6 +19,8 @@ from dagster import (
 )
 from sqlalchemy import Connection
 
+from lookup_pipeline.datasets.storage import StorageError
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
 from lookup_pipeline.jobs import publish_job
 from lookup_pipeline.ledger import Ledger
@@ -33,7 +35,7 @@ from lookup_pipeline.ledger.publications import (
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
 from lookup_pipeline.processes import end_dead_runs
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import PUBLISH_INTERVAL, ConfigurationError, number
 from lookup_pipeline.under_way import EVERY_JOB, partitions_under_way
@@ -58,7 +60,10 @@ MAX_REQUESTS = 25
     "with news published.",
 )
 def lookup_status_sensor(
-    context: SensorEvaluationContext, ledger: LedgerResource, rocketreach: RocketReach
+    context: SensorEvaluationContext,
+    ledger: LedgerResource,
+    folders: Folders,
+    rocketreach: RocketReach,
 ) -> SensorResult | SkipReason:
     """Poll what is due, then request `publish_job` for partitions whose files are out of date."""
     entered = time.monotonic()
@@ -77,6 +82,11 @@ def lookup_status_sensor(
     )
     if report.calls or report.settled or report.unconfirmed:
         context.log.info(told)
+    try:
+        check_lineage(book, folders.output)
+    except (OutdatedLedgerError, StorageError) as error:
+        # Answers are recorded all the same; no file is replaced by an older state.
+        return SkipReason(f"{told} {error}")
     requests = list(_publications(book, context.instance))
     if requests:
         if trouble is not None:

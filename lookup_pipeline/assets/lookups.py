@@ -4,6 +4,7 @@ from typing import Any
 
 from dagster import (
     AssetExecutionContext,
+    Failure,
     MaterializeResult,
     MetadataValue,
     multi_asset,
@@ -20,6 +21,7 @@ from lookup_pipeline.assets.specs import (
 from lookup_pipeline.assets.submission import SubmissionConfig, submit_partition, why_queued
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.forecast import seconds_needed
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
@@ -64,6 +66,11 @@ def lookups(
         folders.output,
         ledger.open(),
     )
+    try:
+        # Before anything is registered: an empty ledger would not look empty any more.
+        check_lineage(book, output)
+    except OutdatedLedgerError as error:
+        raise Failure(str(error), allow_retries=False) from error
     registered = register(book, output, lookup_date, _refresh(context, config))
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
@@ -75,7 +82,7 @@ def lookups(
         f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} credits at "
         "most."
     )
-    report = submit_partition(context, book, rocketreach, config)
+    report = submit_partition(context, book, output, rocketreach, config)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)

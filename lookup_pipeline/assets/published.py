@@ -16,6 +16,7 @@ from dagster import (
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, state_metadata
 from lookup_pipeline.checks import CHECKS, content_results, reconciliation_results
 from lookup_pipeline.datasets.columns import LOOKUPS, PROFILES
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.publish import (
     PUBLISHED,
     NotReadyError,
@@ -47,7 +48,7 @@ def published_datasets(
     )
     try:
         publication = publish(book, output, lookup_date)
-    except NotReadyError as error:
+    except (NotReadyError, OutdatedLedgerError) as error:
         raise Failure(str(error), allow_retries=False) from error
     except RowReconciliationError as error:
         yield from reconciliation_results(error.reconciliation)

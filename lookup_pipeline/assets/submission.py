@@ -7,8 +7,10 @@ from datetime import datetime
 from dagster import AssetExecutionContext, Config, Failure
 from pydantic import Field
 
+from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.enrichment import budget
 from lookup_pipeline.enrichment.continuation import note_end, note_trouble
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.submit import submit
 from lookup_pipeline.ledger import FailureKind, Ledger, State
@@ -93,13 +95,15 @@ def why_queued(
 def submit_partition(
     context: AssetExecutionContext,
     ledger: Ledger,
+    output: DatasetFolder,
     rocketreach: RocketReach,
     config: SubmissionConfig,
 ) -> SubmissionReport:
     """Send what is queued of the run's partition; have what limits hold back go on by itself.
 
     Raises:
-        Failure: the account, the configuration or the API is in trouble; the rest is queued.
+        Failure: the account, the configuration, the API, the ledger or the output folder is in
+            trouble; the rest is queued.
     """
     lookup_date = context.partition_key
     with ledger.write() as connection:
@@ -113,6 +117,7 @@ def submit_partition(
         with rocketreach.client() as client:
             report = submit(
                 ledger,
+                output,
                 client,
                 lookup_date,
                 context.run.run_id,
@@ -123,7 +128,13 @@ def submit_partition(
                 ),
                 progress=_Progress(context),
             )
-    except (SubmissionStoppedError, RocketReachError, ConfigurationError) as error:
+    except (
+        SubmissionStoppedError,
+        RocketReachError,
+        ConfigurationError,
+        OutdatedLedgerError,
+        StorageError,
+    ) as error:
         if _may_go_on(context, config):
             in_backfill = is_in_backfill(context.run.tags)
             note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)

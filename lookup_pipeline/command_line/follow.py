@@ -20,7 +20,7 @@ from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.sensors import lookup_status_sensor
 from lookup_pipeline.settings import ConfigurationError
@@ -172,7 +172,11 @@ def _evaluate(instance: DagsterInstance) -> tuple[list[str], Exception | None]:
     """One tick of the sensor: the partitions it wants published, and why it failed if it did."""
     context = build_sensor_context(
         instance=instance,
-        resources={"ledger": LedgerResource(), "rocketreach": RocketReach()},
+        resources={
+            "ledger": LedgerResource(),
+            "folders": Folders(),
+            "rocketreach": RocketReach(),
+        },
     )
     # The sensor's lines would tear the bar apart as well; its errors are told at the end.
     context.log.handlers.clear()

@@ -10,10 +10,11 @@ from rich.table import Table
 from lookup_pipeline.command_line.errors import Failures
 from lookup_pipeline.command_line.execution import RunFailedError, Runner
 from lookup_pipeline.command_line.run import Begun, ExitCode, work
+from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.ledger import FailureKind
 from lookup_pipeline.ledger.resubmission import count_resubmittable
 from lookup_pipeline.partitions import DAILY
-from lookup_pipeline.resources import LedgerResource
+from lookup_pipeline.resources import Folders, LedgerResource
 
 # What the provider may have processed: it may be paid for twice.
 _MAY_BE_PAID = frozenset({FailureKind.UNCONFIRMED, FailureKind.TIMED_OUT, FailureKind.SERVER_ERROR})
@@ -59,9 +60,12 @@ def resubmit(
 
     Raises:
         WorkFailedError: a run failed.
+        OutdatedLedgerError: the ledger must be reconciled first.
         click.Abort: it was not confirmed.
     """
-    with LedgerResource().open().read() as connection:
+    ledger = LedgerResource().open()
+    check_lineage(ledger, Folders().output)
+    with ledger.read() as connection:
         wanted = [lookup_date] if lookup_date else list(DAILY.get_partition_keys())
         found = count_resubmittable(connection, kinds, wanted)
     if not found:

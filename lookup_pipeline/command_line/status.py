@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.display import counts_table, remarks, total
+from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.account import ask_account, credit_warning
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import Account, RocketReachError
 from lookup_pipeline.settings import ConfigurationError
 
@@ -34,11 +36,14 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
             for each in counts
             if each.states[State.QUEUED]
         }
+    problem = _ledger_problem(ledger)
     account, trouble, warnings = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
-        console.file.write(_as_json(counts, queued, account, trouble, warnings) + "\n")
+        console.file.write(_as_json(counts, queued, problem, account, trouble, warnings) + "\n")
         return
+    if problem is not None:
+        console.print(f"Warning: {problem}", soft_wrap=True)
     if counts:
         console.print(counts_table(counts, "Rows by state"))
     else:
@@ -51,6 +56,15 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         return
     console.print(_credits_table(account))
     console.print(_limits_table(account))
+
+
+def _ledger_problem(ledger: Ledger) -> str | None:
+    """Return why nothing may be sent from this ledger; None where it may."""
+    try:
+        check_lineage(ledger, Folders().output)
+    except (OutdatedLedgerError, StorageError) as error:
+        return str(error)
+    return None
 
 
 def _account(ledger: Ledger) -> tuple[Account | None, str | None, list[str]]:
@@ -75,6 +89,7 @@ def _queue_remarks(queued: dict[str, datetime | None], going_on: Collection[str]
 def _as_json(
     counts: list[PartitionCounts],
     queued: dict[str, datetime | None],
+    problem: str | None,
     account: Account | None,
     trouble: str | None,
     warnings: list[str],
@@ -91,6 +106,7 @@ def _as_json(
             }
             for each in counts
         ],
+        "ledger_problem": problem,
         "account": account,
         "account_error": trouble,
         "warnings": warnings,

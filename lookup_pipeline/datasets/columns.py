@@ -278,6 +278,11 @@ PENDING_LOOKUPS = Dataset(
         *IDENTIFYING,
         Column("state", TEXT, "`queued`, `submitting` or `in_flight`.", nullable=False),
         Column("api_status", TEXT, "The provider's status, as received."),
+        Column(
+            "profile_id",
+            pa.int64(),
+            "The provider's id of the person, where it is known: the lookup can be asked about.",
+        ),
         SUBMITTED_AT,
         Column("last_polled_at", TIME, "When the provider was asked last."),
     ),

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,10 @@ _KEPT = ".kept"
 _GROUP_ROWS = 5_000
 
 
+# Before the names of our own entries in a file's key-value metadata.
+_FACT = "lookup_pipeline."
+
+
 class StorageError(Exception):
     """A dataset can't be written; the message names the file, the reason and the cure."""
 
@@ -55,6 +59,11 @@ class DatasetFolder:
         # What only local files have (durability, putting back) is to hold for file:// as well.
         self._root = UPath(root.path) if root.protocol in {"file", "local"} else root
 
+    @property
+    def root(self) -> UPath:
+        """The folder or URL itself."""
+        return self._root
+
     def path(self, dataset: Dataset, lookup_date: str) -> UPath:
         """The Parquet file of one partition."""
         return self._root / dataset.name / f"lookup_date={lookup_date}" / "part-0.parquet"
@@ -74,6 +83,28 @@ class DatasetFolder:
     def exists(self, dataset: Dataset, lookup_date: str) -> bool:
         """Whether the partition has a file."""
         return self.path(dataset, lookup_date).exists()
+
+    def partitions(self, dataset: Dataset) -> list[str]:
+        """Return the partition keys that have a file, in order."""
+        folder = self._root / dataset.name
+        folder.fs.invalidate_cache()
+        if not folder.exists():
+            return []
+        keys = (path.name.partition("lookup_date=") for path in folder.iterdir())
+        found = sorted(key for before, _sign, key in keys if key and not before)
+        return [key for key in found if self.exists(dataset, key)]
+
+    def facts(self, dataset: Dataset, lookup_date: str) -> dict[str, str]:
+        """Return what `PartitionWriter.note` put into a partition's file."""
+        if not self.exists(dataset, lookup_date):
+            return {}
+        with self.path(dataset, lookup_date).open("rb") as file:
+            metadata = pq.read_metadata(file).metadata or {}
+        return {
+            name.decode().removeprefix(_FACT): value.decode()
+            for name, value in metadata.items()
+            if name.startswith(_FACT.encode())
+        }
 
     def rows(self, dataset: Dataset, lookup_date: str) -> int:
         """How many rows one partition has; 0 without a file."""
@@ -158,6 +189,12 @@ class PartitionWriter:
             batch = batch.slice(room)
         self._waiting.append(batch)
 
+    def note(self, facts: Mapping[str, str]) -> None:
+        """Put texts into the file's metadata, for programs: which state of what it shows."""
+        self._parquet.add_key_value_metadata(
+            {f"{_FACT}{name}": value for name, value in facts.items()}
+        )
+
     def finish(self) -> None:
         """Complete the temporary file, durably; nothing can be written after it."""
         if any(map(len, self._waiting)):
@@ -219,6 +256,33 @@ class PartitionWriter:
                 since = found.st_ctime if path.suffix == _KEPT else found.st_mtime
                 if time.time() - since > _STALE_SECONDS:
                     path.unlink()
+
+
+def write_whole(path: UPath, content: bytes) -> None:
+    """Write a small file so that nobody ever reads half of it; on a local disk durably.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not isinstance(path, Path):
+        # An object store shows an object only once it is whole.
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def replace_together(writers: Iterable[PartitionWriter]) -> None:

@@ -24,11 +24,19 @@ from lookup_pipeline.datasets.row_reconciliation import (
     rows_that_differ,
 )
 from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, replace_together
+from lookup_pipeline.enrichment.lineage import (
+    COUNTER,
+    INCARNATION,
+    VERSION,
+    check_lineage,
+    check_published,
+)
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import credits_of_partition
 from lookup_pipeline.ledger.identities import known_lookups, own_identity
+from lookup_pipeline.ledger.lineage import read_lineage
 from lookup_pipeline.ledger.people import People, people_of
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
@@ -112,6 +120,7 @@ def publish(
         NotReadyError: `names` or `lookups` has not been materialized.
         RowReconciliationError: a row would be lost, doubled or about somebody else; nothing was
             replaced.
+        OutdatedLedgerError: the ledger is older than the files; nothing was replaced.
         StorageError: a file can't be written or put in place.
     """
     for dataset in (NAMES, LOOKUPS):
@@ -120,6 +129,8 @@ def publish(
                 f"`{dataset.name}` has no file for {lookup_date}: materialize `names` and "
                 "`lookups` of this partition first (enrichment_job does all of it)."
             )
+    check_lineage(ledger, folder)
+    check_published(ledger, folder, lookup_date)
     with ExitStack() as stack:
         writers = {
             dataset.name: stack.enter_context(folder.writer(dataset, lookup_date))
@@ -128,6 +139,7 @@ def publish(
         counts, served = _Counts(), RowDigests()
         with ledger.read() as connection:
             version = news_version(connection, lookup_date)
+            held = read_lineage(connection)
             credits_spent = credits_of_partition(connection, lookup_date)
             people = people_of(connection, lookup_date)
             for rows in rows_of(connection, lookup_date):
@@ -138,6 +150,13 @@ def publish(
                     (_comparable(own_identity(row.identity)) for row in rows),
                 )
         for writer in writers.values():
+            writer.note(
+                {
+                    INCARNATION: held.incarnation,
+                    VERSION: str(version),
+                    COUNTER: str(held.counter),
+                }
+            )
             writer.finish()
         reconciliation = _reconcile(ledger, folder, lookup_date, writers, served)
         if not reconciliation.balanced:
@@ -288,6 +307,7 @@ def _pending(row: LedgerRow) -> dict[str, Any]:
         **identifying(row),
         "state": row.state.value,
         "api_status": row.api_status,
+        "profile_id": row.profile_id,
         "submitted_at": row.submitted_at,
         "last_polled_at": row.last_polled_at,
     }

@@ -22,7 +22,9 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection
 
+from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.budget import Budget, SubmissionPolicy
+from lookup_pipeline.enrichment.lineage import CounterKeeper
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.trouble import Trouble
@@ -70,6 +72,7 @@ _GATHER = 0.004
 
 def submit(
     ledger: Ledger,
+    folder: DatasetFolder,
     client: RocketReachClient,
     lookup_date: str,
     owner: str,
@@ -82,6 +85,7 @@ def submit(
 
     Args:
         ledger: where lookups are claimed and recorded.
+        folder: the datasets, beside which the submission shows how far it is.
         client: the API.
         lookup_date: partition key.
         owner: the run that does it, kept with each lookup it sends.
@@ -95,13 +99,17 @@ def submit(
 
     Raises:
         SubmissionStoppedError: the account or the API is in trouble; the rest is queued.
+        OutdatedLedgerError: the ledger is older than its datasets; the rest is queued.
+        StorageError: the submission cannot show how far it is; the rest is queued.
     """
     with (
+        # Outermost: the last counter is raised when no answer is awaited any more.
+        CounterKeeper(ledger, folder, clock) as keeper,
         ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup") as workers,
         ThreadPoolExecutor(1, thread_name_prefix="submission") as thread,
     ):
         _start_all(workers)
-        run = _Submission(ledger, client, lookup_date, owner, policy, clock, workers)
+        run = _Submission(ledger, client, lookup_date, owner, policy, clock, workers, keeper)
         try:
             work = thread.submit(run.work)
             while not wait([work], timeout=_REPORT).done:
@@ -151,6 +159,9 @@ class _Turn:
 
 _NOW = timedelta(0)
 
+# Until the next counter is shown beside the datasets: a few milliseconds on a local disk.
+_COUNTER_PAUSE = timedelta(milliseconds=20)
+
 
 class _Submission:
     def __init__(
@@ -162,6 +173,7 @@ class _Submission:
         policy: SubmissionPolicy,
         clock: Clock,
         workers: ThreadPoolExecutor,
+        keeper: CounterKeeper,
     ) -> None:
         self._ledger = ledger
         self._client = client
@@ -170,6 +182,7 @@ class _Submission:
         self._policy = policy
         self._clock = clock
         self._workers = workers
+        self._keeper = keeper
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         # By lookup: the claim whose answer is awaited, and since when it is held.
         self._in_air: dict[int, tuple[Claim, datetime]] = {}
@@ -334,8 +347,10 @@ class _Submission:
             return _Turn()
         if verdict.until is not None:
             return self._pause(verdict.until, now, verdict.look_again_at)
+        if not (covered := self._keeper.room()):
+            return _Turn(pause=_COUNTER_PAUSE)
         rate = self._policy.plan.requests_per_second
-        permits = limits.take(connection, limits.LOOKUPS, verdict.lookups, rate, now)
+        permits = limits.take(connection, limits.LOOKUPS, min(verdict.lookups, covered), rate, now)
         if not permits.slots:
             return self._pause(now + permits.wait, now)
         claims: list[Claim] = []
@@ -344,6 +359,7 @@ class _Submission:
             wanted = [self._ids.popleft() for _ in range(min(open_slots, len(self._ids)))]
             claims += claim(connection, wanted, self._owner, now)
         allowances.spend(connection, len(claims), now)
+        self._keeper.note_claims(len(claims))
         for each in claims:
             self._budget.note_sent(each.lookup_id)
         all_busy = len(self._in_air) + len(claims) >= WORKERS

@@ -171,3 +171,32 @@ allowances = Table(
     Column("opened_at", UtcTime, comment="when the first lookup of the window left, as we know it"),
     Column("look_again_at", UtcTime, comment="used up: the account is not asked before then"),
 )
+
+incarnations = Table(
+    "incarnations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("incarnation", String(32), nullable=False, unique=True),
+    Column("since", UtcTime, nullable=False),
+)
+
+submission_counters = Table(
+    "submission_counters",
+    metadata,
+    Column("writer", String(32), primary_key=True, comment="one submission of one process"),
+    Column("counter", BigInteger, nullable=False, comment="raised before the claims it covers"),
+)
+
+lineage = Table(
+    "lineage",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("counter", BigInteger, nullable=False, comment="the highest of all writers"),
+    Column("reconcile_reason", Text, comment="why nothing may be sent before `ledger reconcile`"),
+    Column(
+        "lookup_ids_above",
+        BigInteger,
+        nullable=False,
+        comment="the highest id that a lost or newer ledger has published",
+    ),
+)

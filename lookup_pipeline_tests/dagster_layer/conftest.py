@@ -78,12 +78,7 @@ def evaluate(
 ) -> SensorResult | SkipReason:
     """A tick, as the daemon has it; `resources` replace the project's."""
     context = build_sensor_context(
-        instance=project.instance,
-        resources={
-            name: resource
-            for name, resource in {**project.resources, **resources}.items()
-            if name != "folders"
-        },
+        instance=project.instance, resources={**project.resources, **resources}
     )
     result = sensor(context)
     assert isinstance(result, SensorResult | SkipReason)

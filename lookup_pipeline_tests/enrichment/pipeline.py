@@ -114,7 +114,14 @@ class Pipeline:
             Plan(lookup_type, rate, windows or {}, min_credits), DEADLINE, seconds, **caps
         )
         return submit(
-            self.ledger, self.client, day, owner, policy, clock=self.clock, progress=progress
+            self.ledger,
+            self.output,
+            self.client,
+            day,
+            owner,
+            policy,
+            clock=self.clock,
+            progress=progress,
         )
 
     def poll(self, *, rate: float = 0, seconds: float = 30, adopts: bool = True) -> PollReport:

@@ -61,11 +61,11 @@ def test_credits_that_are_not_recognised_are_a_warning_and_with_a_floor_a_stop_t
     floor = replace(unknown, plan=replace(unknown.plan, min_credits=5))
     listed = "person_export, standard_lookup, premium_lookup"
     with pytest.raises(SubmissionStoppedError) as stopped:
-        submit(pipeline.ledger, pipeline.client, DAY, "run", floor)
+        submit(pipeline.ledger, pipeline.output, pipeline.client, DAY, "run", floor)
     for words in ("MIN_CREDITS can't be kept", "'gold'", listed, "ROCKETREACH_CREDIT_TYPE"):
         assert words in str(stopped.value)
     assert sandbox.lookups() == []
-    report = submit(pipeline.ledger, pipeline.client, DAY, "run", unknown)
+    report = submit(pipeline.ledger, pipeline.output, pipeline.client, DAY, "run", unknown)
     assert report.accepted == 3
     assert report.credit_warning is not None
     assert listed in report.credit_warning

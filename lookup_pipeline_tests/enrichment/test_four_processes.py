@@ -28,7 +28,7 @@ from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.tables import limits as limits_table
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline.queue_sensor import queued_lookups_sensor
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import DAY, Pipeline, people, sent
 
@@ -194,7 +194,11 @@ def run_job(day: str, tags: Mapping[str, str]) -> None:
 
 def run_what_the_sensor_requests() -> None:
     with DagsterInstance.get() as instance:
-        resources = {"ledger": LedgerResource(), "rocketreach": RocketReach()}
+        resources = {
+            "ledger": LedgerResource(),
+            "folders": Folders(),
+            "rocketreach": RocketReach(),
+        }
         result = queued_lookups_sensor(build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, SensorResult), result
     (request,) = result.run_requests or ()

@@ -108,8 +108,11 @@ def test_the_same_schema_in_every_partition(pipeline: Pipeline) -> None:
     pipeline.register([], NEXT_DAY)
     pipeline.publish(NEXT_DAY)
     for dataset in (*PUBLISHED, NAMES, LOOKUPS):
-        full, empty = pipeline.table(dataset, DAY), pipeline.table(dataset, NEXT_DAY)
-        assert full.schema.equals(empty.schema, check_metadata=True)
+        # What the files' own metadata say, which version of what they show, is not the schema's.
+        full, empty = (
+            pipeline.table(dataset, day).schema.remove_metadata() for day in (DAY, NEXT_DAY)
+        )
+        assert full.equals(empty, check_metadata=True)
 
 
 @pytest.mark.parametrize("done", ["nothing", "names"])
