@@ -7,7 +7,6 @@ without configuration and a changed variable needs no new definitions.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
 
 from dagster import ConfigurableResource, EnvVar
 from pydantic import Field
@@ -30,20 +29,32 @@ class LedgerResource(ConfigurableResource[Ledger]):
         default=None, description=f"SQLAlchemy URL; by default {settings.LEDGER_URL}."
     )
 
+    @property
+    def resolved_url(self) -> str:
+        """The URL, with a relative path made absolute."""
+        return settings.resolve_database(self.url or settings.setting(settings.LEDGER_URL))
+
     def open(self) -> Ledger:
-        """The open ledger, one a process and URL: opening costs more than a sensor's tick.
+        """The open ledger, one a process and file: opening costs more than a sensor's tick.
 
         Raises:
             ConfigurationError: its URL can't be used.
         """
-        url = settings.resolve_database(self.url or settings.setting(settings.LEDGER_URL))
         try:
-            return _open(url)
+            return _open(self.resolved_url)
         except LedgerError as error:
             raise ConfigurationError(str(error)) from error
 
 
-_open = cache(open_ledger)
+_opened: dict[str, Ledger] = {}
+
+
+def _open(url: str) -> Ledger:
+    ledger = _opened.get(url)
+    if ledger is None or ledger.was_replaced:
+        # Whoever still works with the old file is refused by it.
+        ledger = _opened[url] = open_ledger(url)
+    return ledger
 
 
 class Folders(ConfigurableResource[None]):

@@ -28,7 +28,13 @@ from lookup_pipeline.enrichment.lineage import CounterKeeper
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.trouble import Trouble
-from lookup_pipeline.ledger import Ledger, LedgerError, allowances, limits
+from lookup_pipeline.ledger import (
+    Ledger,
+    LedgerError,
+    LedgerReplacedError,
+    allowances,
+    limits,
+)
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.submissions import (
     RENEW_AFTER,
@@ -242,7 +248,7 @@ class _Submission:
                     record(connection, self._unrecorded, self._clock())
                 self._unrecorded.clear()
             except LedgerError as error:
-                if time.monotonic() > end:
+                if time.monotonic() > end or isinstance(error, LedgerReplacedError):
                     lost = len(self._unrecorded)
                     raise LedgerError(
                         f"{error} {lost} answers could not be recorded: their lookups become "

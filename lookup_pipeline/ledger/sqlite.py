@@ -24,6 +24,20 @@ def prepare(file: str) -> None:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
+def file_of(engine: Engine) -> Path:
+    """Return the file of an engine's database."""
+    return Path(str(engine.url.database))
+
+
+def identity_of(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that takes its place; None where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def install(engine: Engine, write_option: str) -> None:
     """Give `engine` SQLite's pragmas, and BEGIN IMMEDIATE where `write_option` is set.
 
