@@ -21,7 +21,7 @@ from lookup_pipeline.assets.specs import (
 from lookup_pipeline.assets.submission import SubmissionConfig, submit_partition, why_queued
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.forecast import seconds_needed
-from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
@@ -67,11 +67,9 @@ def lookups(
         ledger.open(),
     )
     try:
-        # Before anything is registered: an empty ledger would not look empty any more.
-        check_lineage(book, output)
+        registered = register(book, output, lookup_date, _refresh(context, config))
     except OutdatedLedgerError as error:
         raise Failure(str(error), allow_retries=False) from error
-    registered = register(book, output, lookup_date, _refresh(context, config))
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
         f"{registered.refreshed} of these take the place of old ones."

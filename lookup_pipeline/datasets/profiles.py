@@ -6,7 +6,7 @@ JSON to the end (bytes that are no UTF-8, numbers out of range) goes there whole
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from math import isfinite
 from typing import Any
@@ -52,6 +52,28 @@ def profile_row(payload: bytes) -> dict[str, Any]:
             extra[key] = value
     row["extra"] = msgspec.json.encode(extra, order="sorted").decode() if extra else None
     return row
+
+
+def profile_payload(profile_id: int | None, row: Mapping[str, Any]) -> bytes:
+    """Return JSON from which `profile_row` makes this row's profile columns again.
+
+    It need not be the JSON that the provider sent: what no column held stays under its path.
+
+    Args:
+        profile_id: the provider's id of the person.
+        row: the profile columns and `extra`, as read from the file; other columns are passed over.
+    """
+    found: dict[str, Any] = {"id": profile_id}
+    for name, _convert in _converters():
+        if (value := row[name]) is None:
+            continue
+        if name in _OPEN_OBJECTS:
+            value = {each["site"]: each["url"] for each in value}
+        elif name in _AS_JSON:
+            value = msgspec.json.decode(value)
+        found[name] = value
+    found |= msgspec.json.decode(row["extra"] or "{}")
+    return msgspec.json.encode(found)
 
 
 @cache

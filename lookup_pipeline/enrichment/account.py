@@ -2,12 +2,12 @@
 
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lookup_pipeline.enrichment.outcomes import Clock
+from lookup_pipeline.enrichment.permits import wait_for_permit
 from lookup_pipeline.ledger import Ledger, allowances, limits
 from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS, Allowance
 from lookup_pipeline.rocketreach import Account, ErrorClass, RocketReachClient, RocketReachError
@@ -47,13 +47,7 @@ def ask_account(
     Raises:
         RocketReachError: classified. That there is no such page is the address's fault.
     """
-    while True:
-        with ledger.write() as connection:
-            permits = limits.take(connection, OPERATION, 1, requests_per_second, clock())
-        if permits.slots:
-            limits.sleep_until(permits.slots[0], clock())
-            break
-        time.sleep(permits.wait.total_seconds())
+    wait_for_permit(ledger, OPERATION, requests_per_second, clock)
     try:
         return client.account()
     except RocketReachError as error:

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from lookup_pipeline.datasets.columns import LOOKUPS, PROFILES
 from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.datasets.submission_counters import SubmissionCounter, SubmissionCounters
@@ -89,6 +91,16 @@ def check_lineage(ledger: Ledger, folder: DatasetFolder) -> list[SubmissionCount
 
 def _has_rows(folder: DatasetFolder) -> bool:
     return any(folder.rows(LOOKUPS, date) for date in folder.partitions(LOOKUPS))
+
+
+def facts_of(connection: Connection, lookup_date: str) -> dict[str, str]:
+    """Return what a partition's files say of the state of the ledger that they show."""
+    held = read_lineage(connection)
+    return {
+        INCARNATION: held.incarnation,
+        VERSION: str(news_version(connection, lookup_date)),
+        COUNTER: str(held.counter),
+    }
 
 
 def check_published(ledger: Ledger, folder: DatasetFolder, lookup_date: str) -> None:

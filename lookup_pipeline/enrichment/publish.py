@@ -24,19 +24,12 @@ from lookup_pipeline.datasets.row_reconciliation import (
     rows_that_differ,
 )
 from lookup_pipeline.datasets.storage import DatasetFolder, PartitionWriter, replace_together
-from lookup_pipeline.enrichment.lineage import (
-    COUNTER,
-    INCARNATION,
-    VERSION,
-    check_lineage,
-    check_published,
-)
+from lookup_pipeline.enrichment.lineage import check_lineage, check_published, facts_of
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.register import identifying
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.counts import credits_of_partition
 from lookup_pipeline.ledger.identities import known_lookups, own_identity
-from lookup_pipeline.ledger.lineage import read_lineage
 from lookup_pipeline.ledger.people import People, people_of
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
@@ -139,7 +132,7 @@ def publish(
         counts, served = _Counts(), RowDigests()
         with ledger.read() as connection:
             version = news_version(connection, lookup_date)
-            held = read_lineage(connection)
+            facts = facts_of(connection, lookup_date)
             credits_spent = credits_of_partition(connection, lookup_date)
             people = people_of(connection, lookup_date)
             for rows in rows_of(connection, lookup_date):
@@ -150,13 +143,7 @@ def publish(
                     (_comparable(own_identity(row.identity)) for row in rows),
                 )
         for writer in writers.values():
-            writer.note(
-                {
-                    INCARNATION: held.incarnation,
-                    VERSION: str(version),
-                    COUNTER: str(held.counter),
-                }
-            )
+            writer.note(facts)
             writer.finish()
         reconciliation = _reconcile(ledger, folder, lookup_date, writers, served)
         if not reconciliation.balanced:

@@ -10,6 +10,7 @@ from lookup_pipeline.collector import without_collecting
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REQUESTED
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.identities import learn_identities, new_lookups_learned
+from lookup_pipeline.enrichment.lineage import check_lineage, facts_of
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import LedgerRow
 from lookup_pipeline.ledger.refresh import Refresh
@@ -42,21 +43,26 @@ def register(
         progress: told how many rows are registered so far.
 
     Raises:
+        OutdatedLedgerError: the ledger is older than its datasets; nothing is registered.
         FileNotFoundError: `names` has not been materialized for this partition.
         ValueError: `names` holds a row that can't be looked up (written by other rules).
     """
+    # Before anything is registered: an empty ledger would not look empty any more.
+    check_lineage(ledger, folder)
     learn_identities(ledger)
     registration, total = Registration(lookup_date, refresh), Registered()
     with folder.writer(LOOKUPS, lookup_date) as writer:
         for batch in folder.batches(NAMES, lookup_date, BATCH):
             with without_collecting():
-                rows = _requested_rows(batch)
+                rows = requested_rows(batch)
                 with ledger.write() as connection, new_lookups_learned(connection):
                     total += registration.add(connection, rows)
                 writer.write_batch(_lookups(batch, registration.served))
             progress(total.rows)
         with ledger.write() as connection:
             total += registration.finish(connection)
+            facts = facts_of(connection, lookup_date)
+        writer.note(facts)
         writer.finish()
         writer.replace()
     return total
@@ -78,7 +84,7 @@ _Requested = msgspec.defstruct(
 _encode = msgspec.json.Encoder().encode
 
 
-def _requested_rows(batch: pa.RecordBatch) -> list[RequestedRow]:
+def requested_rows(batch: pa.RecordBatch) -> list[RequestedRow]:
     """A batch of `names`, column by column: going through rows as dicts takes twice as long."""
     columns: dict[str, list[Any]] = {
         name: batch.column(name).to_pylist() for name in batch.schema.names

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
+from lookup_pipeline.ledger.identities import last_lookup
 from lookup_pipeline.ledger.tables import incarnations, lineage, submission_counters
 
 
@@ -89,3 +90,9 @@ def note_counter(connection: Connection, writer: str, counter: int) -> None:
 def require_reconcile(connection: Connection, reason: str) -> None:
     """Have nothing sent and nothing published before the ledger is reconciled."""
     connection.execute(update(lineage).values(reconcile_reason=reason))
+
+
+def newest_lookup(connection: Connection) -> int:
+    """Return the highest lookup id that is in use, here or in what a lost ledger published."""
+    above: int = connection.execute(select(lineage.c.lookup_ids_above)).scalar_one()
+    return max(last_lookup(connection), above)

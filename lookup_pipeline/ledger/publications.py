@@ -71,6 +71,14 @@ def news_version(connection: Connection, lookup_date: str) -> int:
     return found or 0
 
 
+def published_version(connection: Connection, lookup_date: str) -> int:
+    """Return the version that the ledger takes for published; 0 where it knows of none."""
+    found = connection.scalar(
+        select(partitions.c.published_version).where(partitions.c.lookup_date == lookup_date)
+    )
+    return found or 0
+
+
 def rows_of(connection: Connection, lookup_date: str) -> Iterator[list[LedgerRow]]:
     """The partition's rows ordered by file and line, in batches, payloads unpacked.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import NamedTuple
 
 import msgspec
@@ -12,9 +12,9 @@ from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.identities import (
     KnownLookup,
     known_lookups,
-    last_lookup,
     lookups_by_id,
 )
+from lookup_pipeline.ledger.lineage import newest_lookup
 from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.refresh import (
     Refresh,
@@ -269,13 +269,16 @@ def _create(
     first = {row.identity: row for row in reversed(rows)}
     if not first:
         return {}
-    last = last_lookup(connection)
+    # Numbered here, since a rebuilt ledger goes on above the numbers that are published.
+    numbers = count(newest_lookup(connection) + 1)
+    made = [(next(numbers), row) for row in rows if first[row.identity] is row]
     insert_rows(
         connection,
         lookups,
-        ("identity", "parameters", "state", "profile_id", "first_date"),
+        ("lookup_id", "identity", "parameters", "state", "profile_id", "first_date"),
         [
             (
+                lookup_id,
                 row.identity,
                 row.parameters,
                 State.QUEUED.value,
@@ -283,17 +286,12 @@ def _create(
                 None if row.identity in replaced else row.profile_id,
                 lookup_date,
             )
-            for row in rows
-            if first[row.identity] is row
+            for lookup_id, row in made
         ],
     )
-    made = connection.execute(
-        select(lookups.c.identity, lookups.c.lookup_id).where(lookups.c.lookup_id > last)
-    )
     return {
-        identity: KnownLookup(lookup_id, lookup_date, State.QUEUED, identity)
-        for identity, lookup_id in made
-        if identity in first
+        row.identity: KnownLookup(lookup_id, lookup_date, State.QUEUED, row.identity)
+        for lookup_id, row in made
     }
 
 

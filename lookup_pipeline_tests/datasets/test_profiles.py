@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lookup_pipeline.datasets.columns import PROFILE_FIELDS, PROFILES
-from lookup_pipeline.datasets.profiles import profile_row
+from lookup_pipeline.datasets.profiles import profile_payload, profile_row
 
 _INTEGER = re.compile("-?[0-9]+")
 COLUMNS: dict[str, Any] = {column.name: column.type for column in PROFILE_FIELDS}
@@ -354,3 +354,17 @@ def test_every_profile_fits_the_schema(profiles: list[dict[str, Any]]) -> None:
     batch.validate(full=True)
     for row, found in zip(rows, batch.to_pylist(), strict=True):
         assert found == dict.fromkeys(found) | row
+
+
+@settings(deadline=None, database=None, max_examples=250)
+@given(_PROFILE)
+@example({"links": {"a": 1, "b": "u"}, "npi_data": [{"npi_number": 1}, {}], "metadata": None})
+@example({"emails": [{"grade": "A", "new": {"x": 1}}], "emails.0.new": 3, "birth_year": "old"})
+def test_a_row_turned_into_json_makes_the_same_row_again(sent: dict[str, Any]) -> None:
+    published = profile_row(msgspec.json.encode(sent))
+    assert profile_row(profile_payload(7, published)) == published
+
+
+def test_json_that_could_not_be_decoded_stays_in_the_row() -> None:
+    published = profile_row(b'{"name": "Ada", \xff')
+    assert profile_row(profile_payload(7, published)) == published

@@ -1,0 +1,266 @@
+"""Taking up what others prove about lookups, in a ledger that is older than the world.
+
+What it holds as queued may have been sent since, so it counts as unconfirmed unless the submission
+counters prove that no claim came later. What published files prove is then taken up, by identity:
+the ids of a lost ledger mean nothing here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+
+from lookup_pipeline.ledger.answers import store_payloads
+from lookup_pipeline.ledger.bulk import is_one_of
+from lookup_pipeline.ledger.counts import credits_of_partition
+from lookup_pipeline.ledger.identities import known_lookups
+from lookup_pipeline.ledger.lineage import begin_incarnation, newest_lookup, note_counter
+from lookup_pipeline.ledger.news import note_news, note_news_of
+from lookup_pipeline.ledger.states import FailureKind, State
+from lookup_pipeline.ledger.tables import lineage, lookups, partitions
+
+_REASON = "whether it was sent after this copy of the ledger was made is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one published row proves about the lookup of its identity.
+
+    Attributes:
+        identity: by today's rules.
+        state: `QUEUED` only where the counters prove that no claim came later.
+        api_status: the provider's status, as received.
+        profile_id: the provider's id of the person.
+        attempts: how often it was sent.
+        submitted_at: when it was sent last.
+        settled_at: when it ended.
+        payload: the profile's JSON (`COMPLETE`).
+        credits: credits it cost (`COMPLETE`).
+        failure_kind: a `FailureKind` (`FAILED`, `UNCONFIRMED`).
+        failure_reason: the provider's words, or ours.
+        http_status: of the answer that ended it.
+    """
+
+    identity: str
+    state: State
+    api_status: str | None = None
+    profile_id: int | None = None
+    attempts: int = 0
+    submitted_at: datetime | None = None
+    settled_at: datetime | None = None
+    payload: bytes | None = None
+    credits: int = 0
+    failure_kind: str | None = None
+    failure_reason: str | None = None
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A lookup about which evidence was taken up.
+
+    Attributes:
+        lookup_id: the ledger's id.
+        evidence: what is known of it now.
+    """
+
+    lookup_id: int
+    evidence: Evidence
+
+
+def doubt_unsent(connection: Connection, now: datetime, *, above: int = 0) -> None:
+    """Count lookups that the ledger holds for unsent, or being sent, as unconfirmed.
+
+    Args:
+        connection: a write transaction.
+        now: the current time.
+        above: only lookups with a higher id than this.
+    """
+    doubtful = list(
+        connection.scalars(
+            update(lookups)
+            .where(
+                lookups.c.lookup_id > above,
+                lookups.c.state.in_([State.QUEUED.value, State.SUBMITTING.value]),
+            )
+            .values(
+                state=State.UNCONFIRMED.value,
+                settled_at=now,
+                lease_until=None,
+                not_before=None,
+                failure_kind=FailureKind.UNCONFIRMED.value,
+                failure_reason=_REASON,
+            )
+            .returning(lookups.c.lookup_id)
+        )
+    )
+    note_news_of(connection, doubtful)
+
+
+_COLUMNS = (
+    "api_status",
+    "profile_id",
+    "submitted_at",
+    "settled_at",
+    "attempts",
+    "failure_kind",
+    "failure_reason",
+    "http_status",
+)
+_TAKE_UP = (
+    update(lookups)
+    .where(lookups.c.lookup_id == bindparam("key"))
+    .values(
+        {
+            name: bindparam(name, type_=lookups.c[name].type)
+            for name in ("state", *_COLUMNS, "next_poll_at", "deadline_at")
+        }
+        | {
+            "credits": lookups.c.credits + bindparam("more_credits"),
+            "lease_until": None,
+            "not_before": None,
+        }
+    )
+)
+
+
+def take_up(
+    connection: Connection, found: Sequence[Evidence], now: datetime, deadline: timedelta
+) -> list[TakenUp]:
+    """Bring lookups in line with what published rows prove, where the ledger knows less.
+
+    A profile always wins, the newer one over an older one; otherwise what happened last.
+
+    Args:
+        connection: a write transaction in which every identity has a lookup.
+        found: the evidence.
+        now: the current time.
+        deadline: how long a lookup may stay in flight.
+
+    Returns:
+        What was taken up.
+    """
+    by_identity = {each.identity: each for each in found}
+    known = known_lookups(connection, by_identity)
+    held = {
+        row.lookup_id: row
+        for row in connection.execute(
+            select(lookups).where(
+                is_one_of(
+                    connection,
+                    lookups.c.lookup_id,
+                    [each.lookup_id for each in known.values()],
+                )
+            )
+        )
+    }
+    taken = [
+        TakenUp(lookup.lookup_id, by_identity[identity])
+        for identity, lookup in known.items()
+        if _proves_more(by_identity[identity], held[lookup.lookup_id])
+    ]
+    if taken:
+        connection.execute(_TAKE_UP, [_values(each, now, deadline) for each in taken])
+        store_payloads(
+            connection,
+            {
+                each.lookup_id: each.evidence.payload
+                for each in taken
+                if each.evidence.payload is not None
+            },
+            now,
+        )
+        note_news_of(connection, [each.lookup_id for each in taken])
+    return taken
+
+
+def _proves_more(evidence: Evidence, held: Row[Any]) -> bool:
+    before = State(held.state)
+    if evidence.state is State.COMPLETE:
+        return before is not State.COMPLETE or _is_after(evidence.settled_at, held.settled_at)
+    if before is State.COMPLETE:
+        return False
+    if evidence.state is State.QUEUED:
+        return before is State.UNCONFIRMED
+    # When something came into doubt says nothing of when it was sent.
+    known_at = held.submitted_at if before is State.UNCONFIRMED else _last(held)
+    found_at = evidence.settled_at or evidence.submitted_at
+    return known_at is None or not _is_after(known_at, found_at)
+
+
+def _last(held: Row[Any]) -> datetime | None:
+    at: datetime | None = held.settled_at or held.submitted_at
+    return at
+
+
+def _is_after(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one > other)
+
+
+def _values(each: TakenUp, now: datetime, deadline: timedelta) -> dict[str, Any]:
+    found = each.evidence
+    is_in_flight = found.state is State.IN_FLIGHT
+    can_be_asked = found.profile_id is not None and found.state in (
+        State.IN_FLIGHT,
+        State.UNCONFIRMED,
+    )
+    return {
+        "key": each.lookup_id,
+        "state": found.state.value,
+        **{name: getattr(found, name) for name in _COLUMNS},
+        "next_poll_at": now if can_be_asked else None,
+        "deadline_at": (found.submitted_at or now) + deadline if is_in_flight else None,
+        "more_credits": found.credits,
+    }
+
+
+def finish(
+    connection: Connection,
+    published: dict[str, int],
+    ancestors: Sequence[str],
+    counters: dict[str, int],
+    lookup_ids_up_to: int,
+    now: datetime,
+) -> None:
+    """Make the ledger a new incarnation that may send and publish.
+
+    Args:
+        connection: the write transaction in which everything was taken up.
+        published: by partition key, the version that its files show.
+        ancestors: the incarnations that published them.
+        counters: by writer, the counters beside the datasets.
+        lookup_ids_up_to: the highest lookup id that is published.
+        now: the current time.
+    """
+    for lookup_date, version in published.items():
+        # The next publication shows a version that no file has shown.
+        connection.execute(
+            update(partitions)
+            .where(partitions.c.lookup_date == lookup_date, partitions.c.news_version < version)
+            .values(news_version=version)
+        )
+        connection.execute(
+            update(partitions)
+            .where(partitions.c.lookup_date == lookup_date)
+            .values(published_credits=credits_of_partition(connection, lookup_date))
+        )
+    note_news(connection, published)
+    for writer, counter in counters.items():
+        note_counter(connection, writer, counter)
+    begin_incarnation(connection, ancestors, now)
+    connection.execute(
+        update(lineage).values(
+            reconcile_reason=None,
+            lookup_ids_above=max(newest_lookup(connection), lookup_ids_up_to),
+        )
+    )
+
+
+def count_doubtful(connection: Connection) -> int:
+    """Return how many lookups are in doubt since they may have been sent from another ledger."""
+    found = select(func.count()).where(
+        lookups.c.state == State.UNCONFIRMED.value, lookups.c.failure_reason == _REASON
+    )
+    return connection.execute(found).scalar_one()
