@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -98,6 +99,8 @@ _timeout = click.option(
     help="Seconds after which lookups still in flight are left for another time (exit code 3).",
 )
 
+
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 _max_new = click.option(
     "--max-new-lookups",
@@ -244,7 +247,7 @@ def check(files: tuple[str, ...], *, as_json: bool, show_all: bool) -> None:
     help="With --failed: only this failure_kind, such as not_found; may be repeated.",
 )
 @click.option("--date", type=_DATE, help="One partition; by default all.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_yes
 @_timeout
 def resubmit(
     kinds: tuple[str, ...],
@@ -300,6 +303,62 @@ def status(date: datetime | None, *, as_json: bool) -> None:
         from lookup_pipeline.command_line.status import status as command  # noqa: PLC0415
 
         command(Console(), date.date().isoformat() if date else None, as_json=as_json)
+
+
+@main.group()
+def ledger() -> None:
+    """Look after the ledger: the database that knows who has been paid for."""
+
+
+@ledger.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(file: Path) -> None:
+    """Copy the ledger into FILE, while it is in use.
+
+    The copy is verified. It cannot be used as it is: `ledger restore` puts it back.
+    """
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import ledger as command  # noqa: PLC0415
+
+        command.backup(Console(), file)
+
+
+@ledger.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_yes
+def restore(file: Path, *, yes: bool) -> None:
+    """Put the copy in FILE in the place of the ledger, then reconcile it.
+
+    The ledger that is there now is kept beside it under another name.
+    """
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import ledger as command  # noqa: PLC0415
+
+        command.restore(Console(), file, confirmed=yes)
+
+
+@ledger.command()
+@_yes
+def reconcile(*, yes: bool) -> None:
+    """Bring a restored, copied or lost ledger in line with the datasets and the provider.
+
+    Takes up what the published files prove and what free status calls tell. What cannot be proved
+    becomes `unconfirmed` and is not sent again unless you ask for it. Says what it found, and asks,
+    before it changes anything.
+    """
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import ledger as command  # noqa: PLC0415
+
+        command.reconcile(Console(), confirmed=yes)
 
 
 def _add_sandbox() -> None:

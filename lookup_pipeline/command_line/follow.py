@@ -9,6 +9,7 @@ from dagster import DagsterInstance, SensorResult, build_sensor_context
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import Runner
 from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
+from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.continuation import (
@@ -54,10 +55,16 @@ def follow(
         lookup_dates: the partitions to follow.
         failures: those of these partitions so far; new ones are added.
         sending: whether what limits hold back is sent as soon as it may; else it is not waited for.
+
+    Raises:
+        OutdatedLedgerError: the ledger is older than its datasets: nothing can be published.
     """
     publisher, api = _Publisher(runner, lookup_dates, failures), _Api(ledger, lookup_dates)
     queue = _Queue(ledger, lookup_dates)
+    output = Folders().output
     while True:
+        # The sensor would wait for it to be reconciled.
+        check_lineage(ledger, output)
         requested, trouble = _evaluate(runner.instance)
         publisher.publish(requested)
         with ledger.read() as connection:

@@ -21,6 +21,7 @@ from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import RunFailedError, Runner, Words
 from lookup_pipeline.command_line.follow import follow
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
+from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.continuation import continue_from, queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
@@ -92,12 +93,14 @@ def work(
     """Do what `begin` does, then follow the lookups of these partitions, and sum it up.
 
     Raises:
+        OutdatedLedgerError: the ledger is older than its datasets: nothing was begun.
         WorkFailedError: a run failed; what was in flight has been followed all the same.
     """
     check_settings()
     began = time.monotonic()
     runner = Runner(definitions, instance, time.monotonic() + timeout)
     ledger = LedgerResource().open()
+    check_lineage(ledger, Folders().output)
     end_dead_runs(instance)
     try:
         with live_bar(console, ledger, lookup_dates):
