@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.account import Plan
 from lookup_pipeline.enrichment.budget import SubmissionPolicy
 from lookup_pipeline.enrichment.poll import poll
@@ -63,7 +64,7 @@ def work(root: Path, sandbox: RunningSandbox, people: int, shortest: float, long
     done = threading.Event()
     changes = threading.Thread(target=vary, args=(sandbox, shortest, longest, done))
     changes.start()
-    sending = threading.Thread(target=send, args=(ledger, sandbox))
+    sending = threading.Thread(target=send, args=(ledger, DatasetFolder(str(root)), sandbox))
     sending.start()
     settled = 0
     with RocketReachClient(sandbox.base_url, sandbox.api_key) as client:
@@ -79,11 +80,11 @@ def work(root: Path, sandbox: RunningSandbox, people: int, shortest: float, long
     return sandbox.requests().by_operation["check_status"]
 
 
-def send(ledger: Ledger, sandbox: RunningSandbox) -> None:
+def send(ledger: Ledger, output: DatasetFolder, sandbox: RunningSandbox) -> None:
     """Submit the partition."""
     policy = SubmissionPolicy(Plan("standard", A_SECOND, {}, 0), DEADLINE)
     with RocketReachClient(sandbox.base_url, sandbox.api_key) as client:
-        submit(ledger, client, DATE, "run", policy)
+        submit(ledger, output, client, DATE, "run", policy)
 
 
 def vary(sandbox: RunningSandbox, shortest: float, longest: float, done: threading.Event) -> None:
