@@ -130,7 +130,7 @@ def publish(
             for dataset in PUBLISHED
         }
         counts, served = _Counts(), RowDigests()
-        with ledger.read() as connection:
+        with ledger.read_at_length() as connection:
             version = news_version(connection, lookup_date)
             facts = facts_of(connection, lookup_date)
             credits_spent = credits_of_partition(connection, lookup_date)

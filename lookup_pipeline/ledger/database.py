@@ -12,6 +12,9 @@ from lookup_pipeline.ledger.migrate import migrate
 
 _WRITE = "ledger_write"
 
+# A publication of a million rows reads for three minutes.
+_LONGEST_WAIT_SECONDS = 300.0
+
 
 class LedgerError(Exception):
     """The ledger can't be opened, read or written; the message says why and what to mend."""
@@ -61,6 +64,21 @@ class Ledger:
         """
         with self._told_plainly(), self._engine.connect() as connection, connection.begin():
             self._refuse_replaced()
+            yield connection
+
+    @contextmanager
+    def read_at_length(self) -> Iterator[Connection]:
+        """A snapshot that may be held for minutes; see `read`.
+
+        Begins once SQLite's log is short, or after five minutes: without a moment in which nobody
+        reads, the log grows for ever.
+
+        Raises:
+            LedgerError: the database fails.
+        """
+        with self._told_plainly():
+            sqlite.wait_for_short_log(self._engine, _LONGEST_WAIT_SECONDS)
+        with self.read() as connection:
             yield connection
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event
@@ -13,6 +14,11 @@ BUSY_TIMEOUT = 30
 
 # Of memory for one connection's pages.
 CACHE_KB = 65_536
+
+# SQLite writes its log (`-wal`) from the beginning again only when all of it is in the database and
+# nobody reads it, and never makes it smaller. Larger than this, it is emptied at the first such
+# moment: several transactions of a registration fit, and nobody's disk is filled.
+LONGEST_LOG_BYTES = 64 * 1024 * 1024
 
 
 def prepare(file: str) -> None:
@@ -60,10 +66,46 @@ def install(engine: Engine, write_option: str) -> None:
         cursor.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         cursor.close()
 
+    @event.listens_for(engine, "checkin")
+    def bound_log(connection: sqlite3.Connection | None, _entry: ConnectionPoolEntry) -> None:
+        # After each transaction: whoever reads or writes last finds nobody in the way.
+        if connection is not None and log_bytes(engine) > LONGEST_LOG_BYTES:
+            _empty_log(connection)
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get(write_option, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def log_bytes(engine: Engine) -> int:
+    """The size of the write-ahead log."""
+    try:
+        return Path(f"{file_of(engine)}-wal").stat().st_size
+    except OSError:
+        return 0
+
+
+def wait_for_short_log(engine: Engine, seconds: float) -> None:
+    """Wait until the log is not larger than it should be, for so long at most.
+
+    What is about to read for minutes does this before: readers that follow each other without a
+    gap would keep the log from ever being emptied.
+    """
+    end = time.monotonic() + seconds
+    while log_bytes(engine) > LONGEST_LOG_BYTES and time.monotonic() < end:
+        with engine.connect():
+            # Emptied when it is given back.
+            pass
+        time.sleep(0.05)
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+    """Bring the log into the database and empty it, unless another connection is in the way."""
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:

@@ -64,6 +64,7 @@ def test_the_partial_indexes_are_partial_in_the_database(ledger: Ledger) -> None
         ("ix_lookups_due", "next_poll_at IS NOT NULL"),
         ("ix_lookups_deadline", "state = 'in_flight'"),
         ("ix_lookups_lease", "state = 'submitting'"),
+        ("ix_lookups_pending", "state IN ('in_flight', 'queued', 'submitting')"),
     ):
         assert found[name].endswith(f"WHERE {condition}")
 
