@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from upath import UPath
 
 from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
 
@@ -52,3 +53,27 @@ def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
     """The simulated API, empty at the start of each test."""
     shared_sandbox.reset(api_key="sandbox")
     return shared_sandbox
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An empty bucket `people`; the variables that lead to it, in this process and for others."""
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415 - slow
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    # The servers of one process share their buckets.
+    httpx.post(f"{variables['AWS_ENDPOINT_URL']}/moto-api/reset").raise_for_status()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    UPath("s3://people").fs.clear_instance_cache()
+    UPath("s3://people").mkdir()
+    yield variables
+    server.stop()

@@ -54,7 +54,10 @@ def published_datasets(
         yield from reconciliation_results(error.reconciliation)
         raise Failure(str(error), allow_retries=False) from error
     if not publication.replaced:
-        context.log.info("A newer publication was there already; its files stay.")
+        context.log.info(
+            "A newer publication was there already, or came meanwhile: the datasets are its own, "
+            "or are published again."
+        )
     counts = PartitionCounts(lookup_date, publication.states, publication.credits)
     # A lookup ends after its run, so what it cost is told by the publication that shows it.
     told = state_metadata(counts, publication.new_credits)

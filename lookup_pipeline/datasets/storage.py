@@ -1,5 +1,6 @@
 """Where the datasets lie, and how a partition's file is replaced whole."""
 
+import errno
 import os
 import shutil
 import time
@@ -142,8 +143,8 @@ class DatasetFolder:
 class PartitionWriter:
     """Writes one partition's file under a temporary name; `replace` puts it in place.
 
-    Used as a context manager: what was not put in place is removed at the end or, where that fails
-    on a local disk, by another writer a day later. Entering it and every method raise
+    Used as a context manager: what was not put in place is removed at the end or, where that fails,
+    by another writer a day later. Entering it and every method raise
     `StorageError` where the disk or the store reports an `OSError`; leaving it never does.
     """
 
@@ -157,7 +158,7 @@ class PartitionWriter:
     def __enter__(self) -> Self:
         with _told_plainly(self._target):
             for path in (self._target, self._temporary):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(path.parent)
             self._remove_stale()
             self._file: Any = self._temporary.open("wb")
             self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
@@ -221,8 +222,8 @@ class PartitionWriter:
     def replace(self) -> None:
         """Put the finished file in the place of the old one, at once."""
         with _told_plainly(self._target):
-            if isinstance(self._temporary, Path):
-                self._temporary.replace(self._target)
+            if isinstance(self._temporary, Path) and isinstance(self._target, Path):
+                _rename(self._temporary, self._target)
             else:
                 # An object store has no rename, but a reader sees an object only once it is whole.
                 self._target.fs.mv(self._temporary.path, self._target.path)
@@ -256,17 +257,59 @@ class PartitionWriter:
             self._file.close()
 
     def _remove_stale(self) -> None:
-        if not isinstance(self._temporary, Path):
-            return
         folder = self._temporary.parent
-        for path in (*folder.glob("*.parquet"), *folder.glob(f"*{_KEPT}")):
-            # Another process may put its own in place meanwhile.
-            with suppress(FileNotFoundError):
-                found = path.stat()
-                # A kept file is as old as its rows; that it was linked to changed its ctime.
-                since = found.st_ctime if path.suffix == _KEPT else found.st_mtime
-                if time.time() - since > _STALE_SECONDS:
-                    path.unlink()
+        if isinstance(folder, Path):
+            for path in (*folder.glob("*.parquet"), *folder.glob(f"*{_KEPT}")):
+                # Another process may put its own in place meanwhile.
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    # A kept file is as old as its rows; that it was linked to changed its ctime.
+                    since = found.st_ctime if path.suffix == _KEPT else found.st_mtime
+                    if _is_stale(since):
+                        path.unlink()
+            return
+        # A store that does not tell ages, or may not be listed, keeps them.
+        with suppress(OSError, NotImplementedError):
+            folder.fs.invalidate_cache(folder.path)
+            for name in folder.fs.ls(folder.path, detail=False):
+                with suppress(FileNotFoundError):
+                    if name.endswith(".parquet") and _is_stale(
+                        folder.fs.modified(name).timestamp()
+                    ):
+                        folder.fs.rm_file(name)
+
+
+def _is_stale(since: float) -> bool:
+    return time.time() - since > _STALE_SECONDS
+
+
+def _make_folder(folder: UPath) -> None:
+    """Make a folder, and those above it, so that a power cut does not undo it."""
+    if not isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync_folder(each.parent)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Give a file another name, so that a power cut does not undo it."""
+    source.replace(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems (network shares, FUSE) have nothing to sync in a folder.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: UPath, content: bytes) -> None:
@@ -329,7 +372,7 @@ def _kept(target: Path, kept: Path) -> Iterator[None]:
         except BaseException as failure:
             try:
                 if kept.exists():
-                    kept.replace(target)
+                    _rename(kept, target)
                 elif not was_there:
                     target.unlink(missing_ok=True)
             except OSError as error:

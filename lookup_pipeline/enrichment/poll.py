@@ -17,6 +17,7 @@ from lookup_pipeline.ledger.polling import (
     next_call_at,
     next_due_at,
 )
+from lookup_pipeline.ledger.publications import expire_publications
 from lookup_pipeline.ledger.submissions import expire_leases
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
@@ -80,9 +81,10 @@ class PollReport:
 
 
 def expire(ledger: Ledger, *, clock: Clock = utc_now) -> PollReport:
-    """Give up on lookups past their deadline and on submissions whose process died. No request."""
+    """Give up on lookups past their deadline, and on what died under way. No request."""
     with ledger.write() as connection:
         now = clock()
+        expire_publications(connection, now)
         return PollReport(
             settled=expire_deadlines(connection, now), unconfirmed=expire_leases(connection, now)
         )

@@ -33,9 +33,11 @@ from lookup_pipeline.ledger.identities import known_lookups, own_identity
 from lookup_pipeline.ledger.people import People, people_of
 from lookup_pipeline.ledger.publications import (
     LedgerRow,
-    begin_recording,
+    PublicationClaim,
+    claim_publication,
     news_version,
     record_publication,
+    release_publication,
     rows_of,
 )
 from lookup_pipeline.ledger.times import utc_now
@@ -76,7 +78,8 @@ class Publication:
 
     Attributes:
         version: the partition's news that the files show.
-        replaced: whether the files were replaced; not when a newer version was there already.
+        replaced: whether its files are the newest; not when a newer version was there already, or
+            came while they were moved: then the partition is published again.
         reconciliation: rows by dataset.
         states: rows by state.
         credits: credits spent on lookups that this partition asked for first.
@@ -105,9 +108,12 @@ def publish(
     """Write the partition's three datasets from the ledger and put them in place together.
 
     The order makes it safe to die anywhere: version and rows are read in one snapshot, the files
-    are written beside their targets and reconciled, then put in place, then the version is
-    noted. A death before the note only means that the same is written again. A file that can't be
-    put in place leaves all three as they were; what an object store does, `replace_together` says.
+    are written beside their targets and reconciled, a claim says who moves them into place, then
+    they are moved, then the version is noted. No write transaction is open while a file is written
+    or moved. A death before the note only means that the same is written again. One that stalled,
+    and moved its files after a newer publication, has the partition published again. A file that
+    can't be put in place leaves all three as they were; what an object store does,
+    `replace_together` says.
 
     Raises:
         NotReadyError: `names` or `lookups` has not been materialized.
@@ -149,25 +155,45 @@ def publish(
         if not reconciliation.balanced:
             raise RowReconciliationError(lookup_date, reconciliation)
         with ledger.write() as connection:
-            new_credits = 0
-            replaced = begin_recording(connection, lookup_date, version)
-            if replaced:
-                replace_together(writers.values())
-                new_credits = record_publication(
-                    connection, lookup_date, version, credits_spent, clock()
-                )
+            claim = claim_publication(connection, lookup_date, version, clock())
+        new_credits = None
+        if claim is not None:
+            new_credits = _put_in_place(ledger, writers, claim, credits_spent, clock)
     return Publication(
         version,
-        replaced,
+        new_credits is not None,
         reconciliation,
         {state: counts.states[state] for state in State},
         credits_spent,
-        new_credits,
+        new_credits or 0,
         dict(counts.failure_kinds),
         dict(counts.unknown_statuses),
         counts.profiles_with_extra,
         people,
     )
+
+
+def _put_in_place(
+    ledger: Ledger,
+    writers: dict[str, PartitionWriter],
+    claim: PublicationClaim,
+    credits_spent: int,
+    clock: Clock,
+) -> int | None:
+    """Move the files, then note it; the credits told of first, None where a newer one came."""
+    try:
+        replace_together(writers.values())
+    except BaseException:
+        # Old files that were put back may lie over newer ones as well.
+        with ledger.write() as connection:
+            release_publication(connection, claim)
+        raise
+    with ledger.write() as connection:
+        if not release_publication(connection, claim):
+            return None
+        return record_publication(
+            connection, claim.lookup_date, claim.version, credits_spent, clock()
+        )
 
 
 def _reconcile(

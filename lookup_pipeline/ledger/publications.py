@@ -4,15 +4,40 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import zstandard
-from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, literal, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
+from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.states import PENDING, State
-from lookup_pipeline.ledger.tables import lookups, memberships, partitions, payloads
+from lookup_pipeline.ledger.tables import (
+    lookups,
+    memberships,
+    partitions,
+    payloads,
+    publication_claims,
+)
 
 # Rows fetched at once: some 5 KB each once unpacked, so a few MB of memory.
 FETCH = 1_000
+
+# How long a publication may take to move its files before it counts as dead. Three renames take
+# milliseconds, copies of the largest objects minutes.
+PUBLICATION_LEASE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +147,83 @@ def _ledger_row(row: Row[*tuple[Any, ...]], unpack: Callable[[bytes], bytes]) ->
     return LedgerRow(**values)
 
 
-def begin_recording(connection: Connection, lookup_date: str, version: int) -> bool:
-    """Lock the partition for replacing its files; whether `version` is still worth writing.
+@dataclass(frozen=True, slots=True)
+class PublicationClaim:
+    """A publication that moves its files into place.
 
-    False when a newer version has been published meanwhile: those files stay. The lock lasts
-    until the caller's transaction ends.
+    Attributes:
+        token: its own, so that no other publication speaks for it.
+        lookup_date: partition key.
+        version: the news that its files show.
     """
+
+    token: str
+    lookup_date: str
+    version: int
+
+
+def claim_publication(
+    connection: Connection, lookup_date: str, version: int, now: datetime
+) -> PublicationClaim | None:
+    """Note that files of `version` are about to be moved into place.
+
+    None where a newer version is in place, or about to be: then those files stay. The files are
+    moved after the caller's transaction has ended, and the claim is released after that. Two
+    publications may hold claims on one partition: the one of the older version, or else the one
+    that ends last, is told when it releases its own.
+    """
+    if _newest_version(connection, lookup_date) > version:
+        return None
+    claim = PublicationClaim(uuid4().hex, lookup_date, version)
+    connection.execute(
+        insert(publication_claims).values(
+            token=claim.token, lookup_date=lookup_date, version=version, claimed_at=now
+        )
+    )
+    return claim
+
+
+def release_publication(connection: Connection, claim: PublicationClaim) -> bool:
+    """Give a claim up; whether its version is the newest that was moved into place.
+
+    Where it is not, its files may lie over newer ones: that is news, so that the partition is
+    published again.
+    """
+    newest = _newest_version(connection, claim.lookup_date)
+    connection.execute(delete(publication_claims).where(publication_claims.c.token == claim.token))
+    if newest > claim.version:
+        note_news(connection, [claim.lookup_date])
+    return newest <= claim.version
+
+
+def expire_publications(connection: Connection, now: datetime) -> None:
+    """Give up on publications that died while they moved files: their partitions have news."""
+    # A claim of the far future was made by a clock that was wrong.
+    is_over = or_(
+        publication_claims.c.claimed_at < now - PUBLICATION_LEASE,
+        publication_claims.c.claimed_at > now + PUBLICATION_LEASE,
+    )
+    dates = set(
+        connection.scalars(
+            delete(publication_claims).where(is_over).returning(publication_claims.c.lookup_date)
+        )
+    )
+    note_news(connection, dates)
+
+
+def _newest_version(connection: Connection, lookup_date: str) -> int:
+    """The newest version that was moved, or is being moved, into place; locks the partition."""
     published = connection.scalar(
         select(partitions.c.published_version)
         .where(partitions.c.lookup_date == lookup_date)
         .with_for_update()
     )
-    return published is None or published <= version
+    claimed = connection.scalar(
+        select(func.max(publication_claims.c.version)).where(
+            publication_claims.c.lookup_date == lookup_date
+        )
+    )
+    return max(published or 0, claimed or 0)
 
 
 def record_publication(

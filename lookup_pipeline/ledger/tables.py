@@ -147,6 +147,15 @@ partitions = Table(
     Column("continuation_requested_at", UtcTime, comment="a run that goes on was asked for then"),
 )
 
+publication_claims = Table(
+    "publication_claims",
+    metadata,
+    Column("token", String(32), primary_key=True, comment="the publication's own"),
+    Column("lookup_date", String(10), nullable=False),
+    Column("version", BigInteger, nullable=False, comment="the news whose files are being moved"),
+    Column("claimed_at", UtcTime, nullable=False),
+)
+
 limits = Table(
     "limits",
     metadata,

@@ -1,10 +1,6 @@
 """Names and datasets in an object store, spoken to over S3's own protocol."""
 
-from collections.abc import Iterator
-
 import pandas as pd
-import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from upath import UPath
 
 from lookup_pipeline.datasets.columns import DATASETS
@@ -12,26 +8,6 @@ from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import DAY, NEXT_DAY, Workplace, told
 
 CSV = "name,current_employer,team\nAda Byron,Analytical Engines,blue\nOnly A Name,,red\n"
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """An empty bucket; the variables that lead to it, in this process and for others."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    UPath("s3://people").fs.clear_instance_cache()
-    UPath("s3://people").mkdir()
-    yield variables
-    server.stop()
 
 
 def test_csv_and_parquet_may_lie_in_a_bucket(

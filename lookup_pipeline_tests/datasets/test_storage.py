@@ -4,12 +4,13 @@ import errno
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
@@ -20,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from upath import UPath
 
 from lookup_pipeline.datasets import storage
 from lookup_pipeline.datasets.columns import (
@@ -407,6 +409,116 @@ def test_what_dead_processes_left_is_removed_a_day_later(folder: DatasetFolder, 
     write(folder, NAMES, rows_of(NAMES, 2))
     assert set(files_below(root)) == {NAMES_FILE, young}
     assert count(folder) == 2
+
+
+@pytest.mark.usefixtures("store")
+def test_what_dead_processes_left_in_an_object_store_is_removed_a_day_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the store's own times: the object of a process that died before it was copied."""
+    folder, unfinished = (
+        DatasetFolder("s3://people/output"),
+        UPath("s3://people/output/.unfinished"),
+    )
+
+    def left() -> list[str]:
+        unfinished.fs.invalidate_cache()
+        return sorted(path.name for path in unfinished.iterdir())
+
+    abandoned = folder.writer(NAMES, DATE)
+    abandoned.__enter__()
+    abandoned.write(rows_of(NAMES, 1))
+    abandoned.finish()
+    (unfinished / "of somebody else.txt").write_text(FILE)
+    (dead, foreign) = left()
+    write(folder, REJECTED_NAMES, rows_of(REJECTED_NAMES, 1))
+    assert left() == [dead, foreign], "it may live"
+    monkeypatch.setattr(storage, "time", SimpleNamespace(time=lambda: time.time() + 25 * HOUR))
+    write(folder, REJECTED_NAMES, rows_of(REJECTED_NAMES, 2))
+    assert left() == [foreign]
+    assert count(folder, REJECTED_NAMES) == 2
+
+
+def test_a_store_that_tells_no_ages_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_store: object, _path: str) -> None:
+        raise NotImplementedError
+
+    folder = DatasetFolder(f"memory:///{uuid4().hex}")
+    monkeypatch.setattr(type(folder.path(NAMES, DATE).fs), "modified", refuse)
+    abandoned = folder.writer(NAMES, DATE)
+    abandoned.__enter__()
+    abandoned.finish()
+    write(folder, NAMES, rows_of(NAMES, 1))
+    assert count(folder) == 1
+
+
+def synced_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders below `root` whose entries are synced, in order, from now on."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_dir():
+            found = sorted(each.name for each in path.iterdir())
+            synced.append(f"{path.relative_to(root.parent)}: {', '.join(found)}")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return synced
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see what is synced")
+def test_a_new_name_is_on_disk_before_it_is_relied_on(
+    folder: DatasetFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = synced_folders(root, monkeypatch)
+    with folder.writer(NAMES, DATE) as writer:
+        partition = f"output/names/lookup_date={DATE}"
+        assert synced == [
+            ".: output",
+            "output: names",
+            f"output/names: lookup_date={DATE}",
+            "output: .unfinished, names",
+        ], "folders that were made"
+        synced.clear()
+        writer.finish()
+        writer.replace()
+        assert synced == [f"{partition}: part-0.parquet"], "the file in its place"
+    synced.clear()
+    write(folder, NAMES, rows_of(NAMES, 1))
+    assert synced == [f"{partition}: part-0.parquet"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see what is synced")
+def test_a_file_that_is_put_back_is_on_disk(
+    folder: DatasetFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_files(folder)
+    with finished(folder) as writers:
+        new_file_vanishes(root, PENDING_LOOKUPS)
+        synced = synced_folders(root, monkeypatch)
+        with pytest.raises(StorageError):
+            replace_together(writers)
+    put_back = [f"output/{name}/lookup_date={DATE}: part-0.parquet" for name in ("profiles",)]
+    assert synced[-1:] == put_back
+
+
+@pytest.mark.parametrize(("code", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_only_a_file_system_without_folders_to_sync_is_forgiven(
+    folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch, code: int, fails: bool
+) -> None:
+    write(folder, NAMES, rows_of(NAMES, 1))
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError) if fails else nullcontext():
+        write(folder, NAMES, rows_of(NAMES, 2))
 
 
 def test_the_temporary_files_of_others_stay(folder: DatasetFolder, root: Path) -> None:

@@ -23,11 +23,12 @@ from lookup_pipeline.ledger.polling import (
     expire_deadlines,
 )
 from lookup_pipeline.ledger.publications import (
-    begin_recording,
+    claim_publication,
     is_settled,
     news_version,
     partitions_with_news,
     record_publication,
+    release_publication,
     rows_of,
 )
 from lookup_pipeline.ledger.registration import RequestedRow
@@ -260,11 +261,13 @@ class AnyInterleaving(RuleBasedStateMachine):
     def a_publication_ends(self, data: st.DataObject) -> None:
         date, version = data.draw(st.sampled_from(self.snapshots), label="snapshot")
         with self.ledger.write() as connection:
-            worth = begin_recording(connection, date, version)
-            if worth:
+            # What happens in between has a machine of its own.
+            claimed = claim_publication(connection, date, version, self.now)
+            if claimed:
+                assert release_publication(connection, claimed)
                 record_publication(connection, date, version, 0, self.now)
-        assert worth == (version >= self.published.get(date, 0))
-        if worth and version:
+        assert (claimed is not None) == (version >= self.published.get(date, 0))
+        if claimed and version:
             self.published[date] = version
 
     def _any_in(self, state: State) -> bool:

@@ -1,6 +1,6 @@
 """Publications: a partition's snapshot, its version, and who still has to be published."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -8,13 +8,17 @@ from sqlalchemy import update
 from lookup_pipeline.ledger import SETTLED, Ledger, State
 from lookup_pipeline.ledger.publications import (
     FETCH,
+    PUBLICATION_LEASE,
     PartitionWithNews,
-    begin_recording,
+    PublicationClaim,
+    claim_publication,
+    expire_publications,
     is_settled,
     news_version,
     note_requested,
     partitions_with_news,
     record_publication,
+    release_publication,
     rows_of,
     wait_before_next_request,
 )
@@ -38,12 +42,36 @@ from lookup_pipeline_tests.ledger.helpers import (
 )
 
 
-def publish(ledger: Ledger, version: int, date: str = DATE) -> bool:
+def claim(
+    ledger: Ledger, version: int, date: str = DATE, at: datetime = T0
+) -> PublicationClaim | None:
     with ledger.write() as connection:
-        worth = begin_recording(connection, date, version)
-        if worth:
-            record_publication(connection, date, version, 0, T0)
-        return worth
+        return claim_publication(connection, date, version, at)
+
+
+def claimed(ledger: Ledger, version: int, date: str = DATE) -> PublicationClaim:
+    found = claim(ledger, version, date)
+    assert found is not None
+    return found
+
+
+def record(ledger: Ledger, made: PublicationClaim) -> bool:
+    """Release a claim, its files moved, and record it where it owns the newest version."""
+    with ledger.write() as connection:
+        newest = release_publication(connection, made)
+        if newest:
+            record_publication(connection, made.lookup_date, made.version, 0, T0)
+        return newest
+
+
+def publish(ledger: Ledger, version: int, date: str = DATE) -> bool:
+    made = claim(ledger, version, date)
+    return made is not None and record(ledger, made)
+
+
+def expire(ledger: Ledger, now: datetime) -> None:
+    with ledger.write() as connection:
+        expire_publications(connection, now)
 
 
 def with_news(ledger: Ledger) -> list[PartitionWithNews]:
@@ -129,6 +157,91 @@ def test_an_older_version_never_replaces_a_newer_one(ledger: Ledger) -> None:
 
 def test_a_version_of_a_partition_nobody_heard_of_may_be_written(ledger: Ledger) -> None:
     assert publish(ledger, 0)
+
+
+@pytest.fixture
+def versions(ledger: Ledger) -> tuple[int, int]:
+    """An older and the newest version of one partition."""
+    register(ledger, rows_for(["ann"]))
+    older = news(ledger)
+    register(ledger, rows_for(["ann", "ben"]))
+    return older, news(ledger)
+
+
+def dates_with_news(ledger: Ledger) -> list[str]:
+    return [found.lookup_date for found in with_news(ledger)]
+
+
+def test_an_older_publication_that_ends_after_a_newer_one_is_news(
+    ledger: Ledger, versions: tuple[int, int]
+) -> None:
+    older, newer = versions
+    stalled = claimed(ledger, older)
+    assert publish(ledger, newer)
+    assert dates_with_news(ledger) == []
+    assert not record(ledger, stalled), "its files may lie over the newer ones"
+    assert dates_with_news(ledger) == [DATE]
+    assert publish(ledger, news(ledger))
+    assert dates_with_news(ledger) == []
+
+
+def test_an_older_publication_that_ends_while_a_newer_one_moves_is_news(
+    ledger: Ledger, versions: tuple[int, int]
+) -> None:
+    older, newer = versions
+    first, second = claimed(ledger, older), claimed(ledger, newer)
+    assert not record(ledger, first)
+    assert record(ledger, second)
+    assert dates_with_news(ledger) == [DATE]
+
+
+def test_nothing_older_begins_to_move_beside_a_newer_publication(
+    ledger: Ledger, versions: tuple[int, int]
+) -> None:
+    older, newer = versions
+    moving = claimed(ledger, newer)
+    assert claim(ledger, older) is None
+    assert claim(ledger, older, NEXT_DATE) is not None, "another partition is its own"
+    assert record(ledger, moving)
+
+
+def test_the_same_version_may_be_moved_twice_at_once(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    first, second = claimed(ledger, news(ledger)), claimed(ledger, news(ledger))
+    assert record(ledger, second)
+    assert record(ledger, first)
+    assert dates_with_news(ledger) == []
+
+
+def test_a_publication_that_died_while_it_moved_files_is_news_after_its_lease(
+    ledger: Ledger, versions: tuple[int, int]
+) -> None:
+    older, newer = versions
+    claimed(ledger, older)
+    assert publish(ledger, newer)
+    expire(ledger, T0 + PUBLICATION_LEASE)
+    assert dates_with_news(ledger) == [], "it may still live"
+    expire(ledger, T0 + PUBLICATION_LEASE + SECOND)
+    assert dates_with_news(ledger) == [DATE]
+    assert publish(ledger, news(ledger))
+    expire(ledger, T0 + timedelta(days=1))
+    assert dates_with_news(ledger) == [], "once"
+
+
+def test_a_publication_that_outlives_its_lease_is_recorded_all_the_same(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    slow = claimed(ledger, news(ledger))
+    expire(ledger, T0 + timedelta(days=1))
+    assert record(ledger, slow)
+    assert dates_with_news(ledger) == [DATE], "another looks at the result"
+
+
+def test_a_claim_of_a_clock_that_was_wrong_expires(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    claim(ledger, news(ledger), at=T0 + timedelta(days=365))
+    assert publish(ledger, news(ledger))
+    expire(ledger, T0)
+    assert dates_with_news(ledger) == [DATE]
 
 
 def test_partitions_with_news_come_oldest_first(ledger: Ledger) -> None:
