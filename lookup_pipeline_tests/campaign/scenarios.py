@@ -10,6 +10,7 @@ from lookup_pipeline_tests.campaign.full_disk import full_disk_files, full_disk_
 from lookup_pipeline_tests.campaign.kills import kills
 from lookup_pipeline_tests.campaign.limiter import limiter
 from lookup_pipeline_tests.campaign.locked_ledger import locked_ledger
+from lookup_pipeline_tests.campaign.restores import restores
 from lookup_pipeline_tests.campaign.result import Result
 from lookup_pipeline_tests.campaign.workplace import Options
 
@@ -21,6 +22,7 @@ SCENARIOS: Mapping[str, Callable[[Options], Result]] = {
     "full-disk-ledger": full_disk_ledger,
     "locked-ledger": locked_ledger,
     "clock-jumps": clock_jumps,
+    "restores": restores,
     "limiter": limiter,
     "csv-fuzz": csv_fuzz,
 }

@@ -62,6 +62,10 @@ def test_a_clock_that_jumps_an_hour_either_way_disturbs_nothing() -> None:
     run("clock-jumps")
 
 
+def test_a_ledger_put_back_to_an_older_copy_or_lost_pays_for_nobody_twice() -> None:
+    run("restores")
+
+
 def test_three_processes_together_keep_the_providers_limit_and_use_it() -> None:
     run("limiter")
 

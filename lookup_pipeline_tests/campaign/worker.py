@@ -21,6 +21,7 @@ import msgspec
 from upath import UPath
 
 from lookup_pipeline.datasets.storage import StorageError
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.enrichment.publish import NotReadyError, publish
 from lookup_pipeline.enrichment.register import register
@@ -203,7 +204,12 @@ def main(folder: str, clock_file: str) -> None:
             STEPS[task.step](pipeline, task)
             while task.for_ever:
                 STEPS[task.step](pipeline, task)
-        except (SubmissionStoppedError, LedgerError, StorageError) as error:
+        except (
+            LedgerError,
+            OutdatedLedgerError,
+            StorageError,
+            SubmissionStoppedError,
+        ) as error:
             print(f"{type(error).__name__}: {error}")
             sys.exit(_STOPPED)
 
