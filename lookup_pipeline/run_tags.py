@@ -11,6 +11,7 @@ __all__ = [
     "IN_BACKFILL_TAG",
     "NIGHTLY_PRIORITY",
     "PRIORITY_TAG",
+    "SENDING_TAG",
     "is_in_backfill",
 ]
 
@@ -22,6 +23,9 @@ IN_BACKFILL_TAG = "lookup_pipeline/in_backfill"
 
 GOES_ON_TAG = "lookup_pipeline/goes_on"
 """Stands on a run that goes on with what limits held back; its value is the partition."""
+
+SENDING_TAG = "lookup_pipeline/sending"
+"""Stands on a run while it sends; its value is the run's id, since a retry inherits the tags."""
 
 NIGHTLY_PRIORITY = "10"
 """In the queue of runs the nightly ones go before those of a backfill, which have 0."""

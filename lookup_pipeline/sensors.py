@@ -5,7 +5,7 @@ run, or a restored backup heals by itself. There is no cursor to lose.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from dagster import (
@@ -38,7 +38,7 @@ from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import PUBLISH_INTERVAL, ConfigurationError, number
-from lookup_pipeline.under_way import EVERY_JOB, partitions_under_way
+from lookup_pipeline.under_way import EVERY_JOB, partitions_stopped_since, partitions_under_way
 
 # Seconds between ticks: a lookup takes seconds to minutes, and an idle tick costs milliseconds.
 INTERVAL = 15
@@ -72,7 +72,7 @@ def lookup_status_sensor(
     book = ledger.open()
     trouble: Exception | None = None
     try:
-        report = _poll(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
+        report = poll_due(book, rocketreach, POLL_SECONDS - (time.monotonic() - entered))
     except (ConfigurationError, RocketReachError) as error:
         # What is known can be published without the API.
         report, trouble = expire(book), error
@@ -101,7 +101,13 @@ def lookup_status_sensor(
     return SkipReason(f"{told} No partition has news to publish.")
 
 
-def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:
+def poll_due(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:
+    """Ask the provider about what is due; what is too late is given up in any case.
+
+    Raises:
+        ConfigurationError: the key or the address is missing, and something is due.
+        RocketReachError: the key can't be one.
+    """
     with ledger.read() as connection:
         due_at = next_due_at(connection, unconfirmed=rocketreach.adopts)
     if due_at is None or due_at > utc_now():
@@ -121,31 +127,35 @@ def _poll(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollRepor
 def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequest]:
     now = utc_now()
     with ledger.read() as connection:
-        due = [
-            news
-            for news in partitions_with_news(connection)
+        news = [
+            each
+            for each in partitions_with_news(connection)
             # One that lies before a start date that was moved can't be run.
-            if _is_due(connection, news, now) and DAILY.has_partition_key(news.lookup_date)
+            if DAILY.has_partition_key(each.lookup_date)
         ]
+        due = [each for each in news if is_due(connection, each, now)]
+    due += _of_stopped_runs(instance, [each for each in news if each not in due])
     if not due:
         return
-    # A run publishes its partition itself, or is a publication.
-    under_way = partitions_under_way(instance, now, EVERY_JOB)
-    chosen = [news for news in due if news.lookup_date not in under_way][:MAX_REQUESTS]
+    # A run publishes its partition itself, or is a publication; while it sends, for hours where
+    # the plan's windows are short, its rows stay as they are and what is complete can be shown.
+    under_way = partitions_under_way(instance, now, EVERY_JOB, sending=False)
+    chosen = [each for each in due if each.lookup_date not in under_way][:MAX_REQUESTS]
     if not chosen:
         return
     with ledger.write() as connection:
-        note_requested(connection, [news.lookup_date for news in chosen], now)
-    for news in chosen:
+        note_requested(connection, [each.lookup_date for each in chosen], now)
+    for each in chosen:
         # The time makes every request a new one: a key that has failed once is blocked for ever.
         # That it is not asked for too often is the ledger's part.
         yield RunRequest(
-            run_key=f"{news.lookup_date}/{news.news_version}/{now:%Y%m%dT%H%M%S%f}",
-            partition_key=news.lookup_date,
+            run_key=f"{each.lookup_date}/{each.news_version}/{now:%Y%m%dT%H%M%S%f}",
+            partition_key=each.lookup_date,
         )
 
 
-def _is_due(connection: Connection, news: PartitionWithNews, now: datetime) -> bool:
+def is_due(connection: Connection, news: PartitionWithNews, now: datetime) -> bool:
+    """Whether it is time to publish a partition: not too often while it is in the making."""
     if news.requested_at is not None:
         return now - news.requested_at >= wait_before_next_request(news.attempts)
     if news.published_at is None:
@@ -153,3 +163,24 @@ def _is_due(connection: Connection, news: PartitionWithNews, now: datetime) -> b
     interval = timedelta(seconds=number(PUBLISH_INTERVAL))
     # What only the ones published of late are asked, since it may go through all their rows.
     return now - news.published_at >= interval or is_settled(connection, news.lookup_date)
+
+
+def _of_stopped_runs(
+    instance: DagsterInstance, waiting: Sequence[PartitionWithNews]
+) -> list[PartitionWithNews]:
+    """Return those whose run was cancelled or failed since they were published, or asked for.
+
+    It would have published them at its end: they wait for no interval.
+    """
+    known = {
+        each.lookup_date: max(filter(None, (each.published_at, each.requested_at)))
+        for each in waiting
+    }
+    if not known:
+        return []
+    stopped = partitions_stopped_since(instance, min(known.values()))
+    return [
+        each
+        for each in waiting
+        if (at := stopped.get(each.lookup_date)) is not None and at > known[each.lookup_date]
+    ]

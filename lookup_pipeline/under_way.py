@@ -1,13 +1,14 @@
 """Which partitions runs work on now, as the sensors have to know."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS
 from lookup_pipeline.jobs import enrichment_job, publish_job, resubmit_job, submission_job
+from lookup_pipeline.run_tags import SENDING_TAG
 
 SUBMITTING_JOBS = (enrichment_job.name, submission_job.name, resubmit_job.name)
 """The jobs that send lookups."""
@@ -29,14 +30,22 @@ _UNDER_WAY = [
     DagsterRunStatus.CANCELING,
 ]
 
+_STOPPED = [DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
+
 
 def partitions_under_way(
-    instance: DagsterInstance, now: datetime, jobs: Collection[str]
+    instance: DagsterInstance, now: datetime, jobs: Collection[str], *, sending: bool = True
 ) -> set[str]:
     """Partitions that a run of these jobs works on, or waits to work on.
 
     A run that materializes chosen assets, from the UI or by an asset backfill, counts where it
     materializes one that these jobs do; other projects may share the instance.
+
+    Args:
+        instance: where the runs are recorded.
+        now: the current time.
+        jobs: the names of the jobs.
+        sending: whether runs count that have registered their rows and send lookups.
     """
     records = instance.get_run_records(
         RunsFilter(statuses=_UNDER_WAY, created_after=now - _RUN_COUNTS_FOR)
@@ -45,8 +54,23 @@ def partitions_under_way(
     return {
         run.tags[PARTITION_NAME_TAG]
         for run in runs
-        if PARTITION_NAME_TAG in run.tags and _is_of(run, jobs)
+        if PARTITION_NAME_TAG in run.tags
+        and _is_of(run, jobs)
+        and (sending or run.tags.get(SENDING_TAG) != run.run_id)
     }
+
+
+def partitions_stopped_since(instance: DagsterInstance, since: datetime) -> dict[str, datetime]:
+    """Return partitions whose run was cancelled or failed since then, and when the last one did."""
+    records = instance.get_run_records(RunsFilter(statuses=_STOPPED, updated_after=since))
+    stopped: dict[str, datetime] = {}
+    for record in records:
+        run = record.dagster_run
+        if PARTITION_NAME_TAG in run.tags and record.end_time and _is_of(run, SUBMITTING_JOBS):
+            ended = datetime.fromtimestamp(record.end_time, UTC)
+            lookup_date = run.tags[PARTITION_NAME_TAG]
+            stopped[lookup_date] = max(stopped.get(lookup_date, ended), ended)
+    return stopped
 
 
 def _is_of(run: DagsterRun, jobs: Collection[str]) -> bool:

@@ -1,6 +1,8 @@
 """Sending a partition's lookups within a run: what the run may be told, and what it tells."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,7 +21,7 @@ from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import ASKED_AT_TAG, is_in_backfill
+from lookup_pipeline.run_tags import ASKED_AT_TAG, SENDING_TAG, is_in_backfill
 from lookup_pipeline.settings import (
     LONGEST_RUN,
     MAX_NEW_PER_DAY,
@@ -114,7 +116,7 @@ def submit_partition(
             return SubmissionReport()
     try:
         refuse_leftover(context.instance, context.run)
-        with rocketreach.client() as client:
+        with rocketreach.client() as client, _marked_as_sending(context):
             report = submit(
                 ledger,
                 output,
@@ -149,6 +151,17 @@ def submit_partition(
     if _may_go_on(context, config):
         note_end(ledger, lookup_date, report, in_backfill=is_in_backfill(context.run.tags))
     return report
+
+
+@contextmanager
+def _marked_as_sending(context: AssetExecutionContext) -> Iterator[None]:
+    """Let the partition be published while this run sends: its rows are registered."""
+    run_id = context.run.run_id
+    context.instance.add_run_tags(run_id, {SENDING_TAG: run_id})
+    try:
+        yield
+    finally:
+        context.instance.add_run_tags(run_id, {SENDING_TAG: "done"})
 
 
 def _may_go_on(context: AssetExecutionContext, config: SubmissionConfig) -> bool:

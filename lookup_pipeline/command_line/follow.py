@@ -1,17 +1,22 @@
 """Following the lookups of some partitions to their end, with the daemon's own sensor."""
 
+import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 from dagster import DagsterInstance, SensorResult, build_sensor_context
 
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import Runner
+from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
-from lookup_pipeline.enrichment.lineage import check_lineage
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollingFailedError
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.enrichment.publish import NotReadyError, RowReconciliationError, publish
+from lookup_pipeline.ledger import Ledger, LedgerError, State
 from lookup_pipeline.ledger.continuation import (
     due_to_continue,
     postpone,
@@ -20,14 +25,18 @@ from lookup_pipeline.ledger.continuation import (
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
+from lookup_pipeline.ledger.submissions import was_sent_since
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.sensors import lookup_status_sensor
+from lookup_pipeline.sensors import is_due, lookup_status_sensor, poll_due
 from lookup_pipeline.settings import ConfigurationError
 
 # Seconds between evaluations of the sensor; polls themselves keep to each lookup's own time.
 _TURN = 1.0
+
+# Seconds that a poll beside a run may take: the run's end waits for it.
+_POLL_SECONDS = 5
 
 # Time without one answer, once a poll has failed, before the API counts as down.
 _PATIENCE = timedelta(seconds=90)
@@ -83,11 +92,54 @@ def follow(
             return not pending
         if (lookup_date := queue.next_of(waiting)) is not None:
             try:
-                runner.submit(lookup_date)
+                with following_meanwhile(ledger, lookup_dates):
+                    runner.submit(lookup_date)
             except WorkFailedError as error:
                 failures.setdefault(lookup_date, error)
                 sending = False
         time.sleep(min(_TURN, runner.seconds_left))
+
+
+@contextmanager
+def following_meanwhile(ledger: Ledger, lookup_dates: Collection[str]) -> Iterator[None]:
+    """Poll and publish in a thread of its own until the block ends, as the daemon's sensor does.
+
+    A run that sends may wait for windows of the plan for hours. The thread keeps away from Dagster,
+    whose runs share locks within a process: the run itself tells of the publication at its end, and
+    what fails here is left to it.
+    """
+    done, since = threading.Event(), utc_now()
+
+    def work() -> None:
+        while not done.wait(_TURN):
+            # Whoever holds the ledger's lock for long, or fills its disk, holds up the run as well.
+            with suppress(LedgerError, ConfigurationError, RocketReachError):
+                poll_due(ledger, RocketReach(), _POLL_SECONDS)
+                _publish_what_is_sent(ledger, lookup_dates, since)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="following") as thread:
+        working = thread.submit(work)
+        try:
+            yield
+        finally:
+            done.set()
+    working.result()
+
+
+def _publish_what_is_sent(ledger: Ledger, lookup_dates: Collection[str], since: datetime) -> None:
+    """Publish those of these partitions whose run has registered their rows, and sends."""
+    with ledger.read() as connection:
+        due = [
+            each.lookup_date
+            for each in partitions_with_news(connection)
+            if each.lookup_date in lookup_dates
+            and is_due(connection, each, utc_now())
+            and was_sent_since(connection, each.lookup_date, since)
+        ]
+    for lookup_date in due:
+        # A run that reads the partition's files anew publishes it itself.
+        with suppress(NotReadyError, OutdatedLedgerError, RowReconciliationError, StorageError):
+            publish(ledger, Folders().output, lookup_date, reports_credits=False)
 
 
 class _Publisher:

@@ -19,7 +19,7 @@ from rich.console import Console
 from lookup_pipeline.command_line.display import counts_table, live_bar, remarks, total
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import RunFailedError, Runner, Words
-from lookup_pipeline.command_line.follow import follow
+from lookup_pipeline.command_line.follow import follow, following_meanwhile
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.ledger import Ledger, State
@@ -104,7 +104,8 @@ def work(
     end_dead_runs(instance)
     try:
         with live_bar(console, ledger, lookup_dates):
-            begun = begin(runner, lookup_dates)
+            with following_meanwhile(ledger, lookup_dates):
+                begun = begin(runner, lookup_dates)
             failures = begun.failures
             # Whatever failed: what is in flight is paid for, so it is followed and published.
             settled = follow(runner, ledger, lookup_dates, failures, sending=begun.may_send)

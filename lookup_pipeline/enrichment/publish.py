@@ -103,7 +103,12 @@ class Publication:
 
 
 def publish(
-    ledger: Ledger, folder: DatasetFolder, lookup_date: str, *, clock: Clock = utc_now
+    ledger: Ledger,
+    folder: DatasetFolder,
+    lookup_date: str,
+    *,
+    clock: Clock = utc_now,
+    reports_credits: bool = True,
 ) -> Publication:
     """Write the partition's three datasets from the ledger and put them in place together.
 
@@ -114,6 +119,13 @@ def publish(
     and moved its files after a newer publication, has the partition published again. A file that
     can't be put in place leaves all three as they were; what an object store does,
     `replace_together` says.
+
+    Args:
+        ledger: what is published.
+        folder: where to.
+        lookup_date: partition key.
+        clock: tells the time.
+        reports_credits: whether the caller tells what was newly spent; else a later one does.
 
     Raises:
         NotReadyError: `names` or `lookups` has not been materialized.
@@ -158,7 +170,8 @@ def publish(
             claim = claim_publication(connection, lookup_date, version, clock())
         new_credits = None
         if claim is not None:
-            new_credits = _put_in_place(ledger, writers, claim, credits_spent, clock)
+            reported = credits_spent if reports_credits else None
+            new_credits = _put_in_place(ledger, writers, claim, reported, clock)
     return Publication(
         version,
         new_credits is not None,
@@ -177,7 +190,7 @@ def _put_in_place(
     ledger: Ledger,
     writers: dict[str, PartitionWriter],
     claim: PublicationClaim,
-    credits_spent: int,
+    credits_spent: int | None,
     clock: Clock,
 ) -> int | None:
     """Move the files, then note it; the credits told of first, None where a newer one came."""

@@ -31,8 +31,12 @@ WINDOWS = {
 _MARGIN = timedelta(seconds=1)
 
 # Between looks at the account while a window is used up: it may open earlier than expected, and may
-# be filled by somebody else. A twelfth of the window, an hour at most; credits likewise.
+# be filled by somebody else. A twelfth of the window, from a minute to an hour; credits likewise.
 _LOOKS = 12
+_SHORTEST_BETWEEN_LOOKS = timedelta(minutes=1)
+# One that should have opened, and has not, may have begun a little later than we know, with a
+# request that was long on its way: for so long after its opening it is looked at more often.
+_LATE_OPENING = timedelta(seconds=15)
 _LONGEST_BETWEEN_LOOKS = timedelta(hours=1)
 
 
@@ -129,6 +133,8 @@ def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: 
         length = WINDOWS.get(each.name)
         is_full = each.remaining == each.limit
         is_over = opened_at is None or length is None or opened_at + length <= now
+        if opened_at and length and length / _LOOKS < _LATE_OPENING and each.remaining <= 0:
+            is_over = opened_at + length + _LATE_OPENING <= now
         if is_full or is_over:
             # A new window: it opens with the next lookup, or was opened by somebody else just now.
             opened_at = None if is_full else now
@@ -239,6 +245,9 @@ def _look_again_at(name: str, opened_at: datetime | None, now: datetime) -> date
     length = WINDOWS.get(name)
     if length is None or opened_at is None:
         return now + _LONGEST_BETWEEN_LOOKS
-    soon = now + min(length / _LOOKS, _LONGEST_BETWEEN_LOOKS)
     opens_at = opened_at + length + _MARGIN
-    return min(soon, opens_at) if opens_at > now else soon
+    if opens_at <= now:
+        return now + min(length / _LOOKS, _LONGEST_BETWEEN_LOOKS)
+    soon = now + min(max(length / _LOOKS, _SHORTEST_BETWEEN_LOOKS), _LONGEST_BETWEEN_LOOKS)
+    # Not twice within a moment: the opening itself is not missed.
+    return opens_at if opens_at - soon < _SHORTEST_BETWEEN_LOOKS else soon

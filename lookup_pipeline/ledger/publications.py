@@ -227,16 +227,32 @@ def _newest_version(connection: Connection, lookup_date: str) -> int:
 
 
 def record_publication(
-    connection: Connection, lookup_date: str, version: int, credits_spent: int, now: datetime
+    connection: Connection,
+    lookup_date: str,
+    version: int,
+    credits_spent: int | None,
+    now: datetime,
 ) -> int:
     """Note that the partition's files show `version`, and what it has cost so far.
+
+    Args:
+        connection: a write transaction.
+        lookup_date: partition key.
+        version: the partition's news that the files show.
+        credits_spent: what is told of; None where nobody tells it now.
+        now: the current time.
 
     Returns:
         The credits that no publication of this partition has told of before.
     """
-    told: int | None = connection.scalar(
-        select(partitions.c.published_credits).where(partitions.c.lookup_date == lookup_date)
+    told: int = (
+        connection.scalar(
+            select(partitions.c.published_credits).where(partitions.c.lookup_date == lookup_date)
+        )
+        or 0
     )
+    if credits_spent is None:
+        credits_spent = told
     connection.execute(
         update(partitions)
         .where(partitions.c.lookup_date == lookup_date)
@@ -248,7 +264,7 @@ def record_publication(
             publication_requested_at=None,
         )
     )
-    return credits_spent - (told or 0)
+    return credits_spent - told
 
 
 def partitions_with_news(connection: Connection) -> list[PartitionWithNews]:

@@ -99,6 +99,16 @@ def count_queued(connection: Connection, lookup_date: str) -> int:
     ).scalar_one()
 
 
+def was_sent_since(connection: Connection, lookup_date: str, since: datetime) -> bool:
+    """Whether any of the partition's lookups was sent since: then its rows are registered."""
+    sent = select(memberships.c.lookup_id).where(
+        memberships.c.lookup_date == lookup_date,
+        memberships.c.lookup_id == lookups.c.lookup_id,
+        lookups.c.submitted_at >= since,
+    )
+    return bool(connection.scalar(select(sent.exists())))
+
+
 def next_ready_at(connection: Connection, lookup_date: str) -> datetime | None:
     """When the first of the partition's queued lookups may be sent; None when none is queued.
 

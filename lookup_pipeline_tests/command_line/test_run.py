@@ -228,6 +228,29 @@ def test_an_account_out_of_credits_ends_in_an_error_once_what_was_paid_for_is_pu
     assert len(sandbox.charges()) == 31
 
 
+def test_while_a_window_is_awaited_lookups_are_polled_and_published_and_the_account_left_alone(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(plan="essentials", complete_after_polls=1)
+    workplace.write_csv([[f"Ada{place} Byron", f"Employer {place}", ""] for place in range(20)])
+    often = {"LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS": "1"}
+    process = workplace.start("run", "--date", DAY, **often)
+    published = workplace.root / "output" / "profiles" / f"lookup_date={DAY}" / "part-0.parquet"
+    try:
+        with once(
+            lambda: published.exists() and len(workplace.rows("profiles")) == 15,
+            lambda: process.send_signal(signal.SIGINT),
+            seconds=50,
+        ):
+            _, errors = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert len(sandbox.lookups()) == 15, "the minute's are used up, and the next one is awaited"
+    assert sandbox.requests().by_operation["account"] == 1
+    assert [row["state"] for row in workplace.rows("pending_lookups")] == ["queued"] * 5
+
+
 def test_a_file_that_can_not_be_read_does_not_hold_up_the_other_dates(
     workplace: Workplace, sandbox: RunningSandbox
 ) -> None:

@@ -81,11 +81,11 @@ class Workplace:
             check=False,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Begin the command, for a test that ends it."""
         return subprocess.Popen(
             [str(SCRIPT), *arguments],
-            env=self.environment,
+            env=self.environment | environment,
             cwd=self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

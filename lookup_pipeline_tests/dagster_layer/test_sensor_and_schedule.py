@@ -24,6 +24,7 @@ from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.tables import lookups, partitions
 from lookup_pipeline.processes import PROCESS_TAG, process_tags
 from lookup_pipeline.resources import RocketReach
+from lookup_pipeline.run_tags import SENDING_TAG
 from lookup_pipeline.schedules import nightly_enrichment
 from lookup_pipeline.sensors import lookup_status_sensor
 from lookup_pipeline.under_way import EVERY_JOB
@@ -122,6 +123,47 @@ def test_a_partition_in_the_making_is_published_at_most_every_few_minutes(
     assert requests(tick(project)) == []
     monkeypatch.setenv("LOOKUP_PIPELINE_PUBLISH_INTERVAL_SECONDS", "0")
     assert len(requests(tick(project))) == 1
+
+
+def test_while_a_run_sends_what_is_complete_is_published(project: Project) -> None:
+    project.write(CSV)
+    project.run()
+    make_due(project)
+    tags = {"dagster/partition": DATE}
+    run = create_run_for_test(
+        project.instance, job_name=EVERY_JOB[0], status=DagsterRunStatus.STARTED, tags=tags
+    )
+    assert requests(tick(project)) == []
+    # The run that it repeats was sending; it reads its files anew.
+    project.instance.add_run_tags(run.run_id, {SENDING_TAG: "another run"})
+    assert requests(tick(project)) == []
+    project.instance.add_run_tags(run.run_id, {SENDING_TAG: run.run_id})
+    assert len(requests(tick(project))) == 1
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE])
+def test_what_a_stopped_run_leaves_complete_is_published_at_the_next_tick(
+    project: Project, status: DagsterRunStatus
+) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_seconds=3600)
+    project.run()
+    with project.ledger.write() as connection:
+        connection.execute(update(partitions).values(news_version=partitions.c.news_version + 1))
+    run = create_run_for_test(
+        project.instance,
+        job_name=EVERY_JOB[0],
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": DATE},
+    )
+    assert requests(tick(project)) == []
+    if status is DagsterRunStatus.FAILURE:
+        project.instance.report_run_failed(run)
+    else:
+        project.instance.report_run_canceled(run)
+    assert len(requests(tick(project))) == 1
+    # Once: then the ledger's own pauses count.
+    assert requests(tick(project)) == []
 
 
 def test_a_tick_in_which_every_call_failed_fails_and_the_next_recovers(project: Project) -> None:

@@ -232,12 +232,14 @@ def sent(sandbox: RunningSandbox) -> Counter[str]:
 
 
 @contextmanager
-def once(condition: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
+def once(
+    condition: Callable[[], bool], action: Callable[[], None], *, seconds: float = 30
+) -> Iterator[None]:
     """Beside the block, do something as soon as a condition holds; it must come to hold."""
     done = threading.Event()
 
     def watch() -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             if condition():
                 action()

@@ -80,6 +80,19 @@ def test_a_short_window_is_waited_out_within_the_run(
     assert {row.attempts for row in pipeline.ledger_rows().values()} == {1}
 
 
+def test_while_a_window_is_awaited_the_account_is_asked_once_a_minute_at_most(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(plan="essentials")
+    pipeline.register(people(20))
+    # A minute of the pipeline's passes in a second; the window stays used up meanwhile.
+    pipeline.clock = MovableClock(speed=60)
+    report = pipeline.submit(seconds=200)
+    assert (report.accepted, report.out_of_time) == (15, True)
+    # At the beginning, and when the window should have opened.
+    assert 2 <= sandbox.requests().by_operation["account"] <= 1 + 200 // 60
+
+
 def test_two_submissions_at_once_keep_the_plans_windows_together(
     tmp_path: Path, pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:

@@ -248,3 +248,16 @@ def test_publishing_sends_nothing(pipeline: Pipeline, sandbox: RunningSandbox) -
     assert sandbox.requests().total == 0
     assert pipeline.rows(FAILED_LOOKUPS) == []
     assert len(pipeline.rows(PENDING_LOOKUPS)) == 3
+
+
+def test_credits_that_a_publication_does_not_tell_of_are_told_by_the_next(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    pipeline.register(people(3))
+    pipeline.submit()
+    quiet = publish(
+        pipeline.ledger, pipeline.output, DAY, clock=pipeline.clock, reports_credits=False
+    )
+    assert (quiet.replaced, quiet.new_credits) == (True, 0)
+    assert [pipeline.publish().new_credits for _ in range(2)] == [3, 0]
