@@ -47,6 +47,16 @@ class Ledger:
         return self._file
 
     @property
+    def file_bytes(self) -> int:
+        """The size of the database's file."""
+        return self._file.stat().st_size
+
+    @property
+    def log_bytes(self) -> int:
+        """The size of its write-ahead log."""
+        return sqlite.log_bytes(self._engine)
+
+    @property
     def was_replaced(self) -> bool:
         """Whether the file is another one than when the ledger was opened, or gone."""
         return sqlite.identity_of(self._file) != self._identity
