@@ -8,6 +8,7 @@ from lookup_pipeline_tests.campaign.csv_fuzz.scenario import csv_fuzz
 from lookup_pipeline_tests.campaign.faults import faults, processed_500s
 from lookup_pipeline_tests.campaign.full_disk import full_disk_files, full_disk_ledger
 from lookup_pipeline_tests.campaign.kills import kills
+from lookup_pipeline_tests.campaign.large_ledger import large_ledger
 from lookup_pipeline_tests.campaign.limiter import limiter
 from lookup_pipeline_tests.campaign.locked_ledger import locked_ledger
 from lookup_pipeline_tests.campaign.restores import restores
@@ -23,6 +24,7 @@ SCENARIOS: Mapping[str, Callable[[Options], Result]] = {
     "locked-ledger": locked_ledger,
     "clock-jumps": clock_jumps,
     "restores": restores,
+    "large-ledger": large_ledger,
     "limiter": limiter,
     "csv-fuzz": csv_fuzz,
 }

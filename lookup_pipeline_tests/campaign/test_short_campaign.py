@@ -15,6 +15,7 @@ SHORT = Options(
     lock_seconds=5,
     fuzz_seconds=3,
     fuzz_bytes=4_000,
+    stored=20_000,
     seed=1,
     # On a busy machine a request that left in time may arrive late, beside the next ones; and in so
     # short a time a stall weighs heavily.
@@ -64,6 +65,10 @@ def test_a_clock_that_jumps_an_hour_either_way_disturbs_nothing() -> None:
 
 def test_a_ledger_put_back_to_an_older_copy_or_lost_pays_for_nobody_twice() -> None:
     run("restores")
+
+
+def test_a_ledger_that_holds_many_more_lookups_works_as_any_other() -> None:
+    run("large-ledger")
 
 
 def test_three_processes_together_keep_the_providers_limit_and_use_it() -> None:

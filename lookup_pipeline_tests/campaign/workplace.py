@@ -43,6 +43,7 @@ class Options:
         lock_seconds: how long the ledger is locked.
         fuzz_seconds: how long CSV files are made and damaged.
         fuzz_bytes: how big the files are that are meant to take long.
+        stored: how many settled lookups the large ledger holds.
         seed: of all random choices. The moments at which processes run are not among them.
         enforced: requests a second that the provider allows while 10 are sent.
         least_share: of those 10 that must be used.
@@ -53,6 +54,7 @@ class Options:
     lock_seconds: float = 20
     fuzz_seconds: float = 600
     fuzz_bytes: int = 2_000_000
+    stored: int = 1_000_000
     seed: int = 0
     enforced: int = 10
     least_share: float = 0.97
