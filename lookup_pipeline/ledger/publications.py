@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.news import note_news
-from lookup_pipeline.ledger.states import PENDING, State
+from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import (
+    IS_PENDING,
     lookups,
     memberships,
     partitions,
@@ -283,22 +284,18 @@ def partitions_with_news(connection: Connection) -> list[PartitionWithNews]:
     return [PartitionWithNews(*row) for row in found]
 
 
-# Written out: an index that holds some rows only serves no condition whose values come later.
-_IS_PENDING = lookups.c.state.in_(
-    bindparam("pending", sorted(PENDING), expanding=True, literal_execute=True)
-)
 _DATE: BindParameter[str] = bindparam("lookup_date")
 _SERVES = memberships.c.lookup_id == lookups.c.lookup_id
 _WAITS_FOR_ITS_OWN = (
     select(literal(value=True))
-    .where(lookups.c.first_date == _DATE, _IS_PENDING)
+    .where(lookups.c.first_date == _DATE, IS_PENDING)
     .where(exists().where(_SERVES, memberships.c.lookup_date == _DATE))
     .limit(1)
 )
 _WAITS = (
     select(literal(value=True))
     .join_from(memberships, lookups, _SERVES)
-    .where(memberships.c.lookup_date == _DATE, _IS_PENDING)
+    .where(memberships.c.lookup_date == _DATE, IS_PENDING)
     .limit(1)
 )
 

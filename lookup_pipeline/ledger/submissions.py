@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, literal, null, or_, select, update
 
 from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.states import FailureKind, State
-from lookup_pipeline.ledger.tables import lookups, memberships
+from lookup_pipeline.ledger.tables import IS_PENDING, lookups, memberships
 from lookup_pipeline.ledger.times import EPOCH, UtcTime
 
 # A claim is made just before its request leaves, so it only has to outlive one request, not a run;
@@ -109,11 +109,30 @@ def was_sent_since(connection: Connection, lookup_date: str, since: datetime) ->
     return bool(connection.scalar(select(sent.exists())))
 
 
+# Nearly always it is one of the partition's own, which an index finds at once.
+_ONE_IS_READY = (
+    select(lookups.c.lookup_id)
+    .where(
+        lookups.c.first_date == bindparam("lookup_date"),
+        IS_PENDING,
+        lookups.c.state == State.QUEUED.value,
+        lookups.c.not_before.is_(None),
+        exists().where(
+            memberships.c.lookup_id == lookups.c.lookup_id,
+            memberships.c.lookup_date == bindparam("lookup_date"),
+        ),
+    )
+    .limit(1)
+)
+
+
 def next_ready_at(connection: Connection, lookup_date: str) -> datetime | None:
     """When the first of the partition's queued lookups may be sent; None when none is queued.
 
     A time in the past means now: the lookup has waited long enough, or never had to.
     """
+    if connection.scalar(_ONE_IS_READY, {"lookup_date": lookup_date}) is not None:
+        return EPOCH
     return connection.scalar(
         select(
             func.min(func.coalesce(lookups.c.not_before, literal(EPOCH, UtcTime)), type_=UtcTime)

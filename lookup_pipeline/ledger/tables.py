@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     text,
 )
 
@@ -87,8 +88,13 @@ Index("ix_lookups_first_date", lookups.c.first_date, lookups.c.credits)
 _index_where("ix_lookups_submitted_at", "submitted_at", "submitted_at IS NOT NULL")
 _index_where("ix_lookups_lease", "lease_until", f"state = '{State.SUBMITTING.value}'")
 # Whether a partition is settled: what it asked for first and still waits for.
-PENDING_CONDITION = f"state IN ({', '.join(repr(state.value) for state in sorted(PENDING))})"
-_index_where("ix_lookups_pending", "first_date", PENDING_CONDITION)
+_PENDING_CONDITION = f"state IN ({', '.join(repr(state.value) for state in sorted(PENDING))})"
+_index_where("ix_lookups_pending", "first_date", _PENDING_CONDITION)
+# Written out, as in the index: one that holds some rows only serves no condition whose values come
+# later.
+IS_PENDING = lookups.c.state.in_(
+    bindparam("pending", sorted(PENDING), expanding=True, literal_execute=True)
+)
 
 aliases = Table(
     "aliases",

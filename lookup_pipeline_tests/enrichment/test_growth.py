@@ -12,6 +12,8 @@ from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger.polling import next_due_at, polled_since
 from lookup_pipeline.ledger.publications import is_settled, partitions_with_news
 from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.submissions import next_ready_at
+from lookup_pipeline.ledger.times import EPOCH
 from lookup_pipeline.names.identity import RULES_VERSION
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import DAY, NEXT_DAY, Pipeline, people
@@ -54,6 +56,14 @@ def test_a_tick_with_nothing_to_do_touches_no_row(pipeline: Pipeline) -> None:
         is_settled(connection, DAY)
         polled_since(connection, pipeline.clock(), [DAY])
     assert growing(plan) == []
+
+
+def test_that_a_partition_has_lookups_to_send_is_found_by_an_index(pipeline: Pipeline) -> None:
+    pipeline.register(people(5))
+    with explained() as plan, pipeline.ledger.read() as connection:
+        assert next_ready_at(connection, DAY) == EPOCH
+    assert len(plan) == 3
+    assert "ix_lookups_pending (first_date=?)" in plan[0]
 
 
 def test_who_is_known_by_another_name_is_refreshed_without_a_look_through_all(
