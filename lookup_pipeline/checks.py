@@ -118,11 +118,13 @@ def content_results(
         severity=AssetCheckSeverity.WARN,
         metadata={"unknown_statuses": MetadataValue.json(publication.unknown_statuses)},
     )
-    unconfirmed = counts.states[State.UNCONFIRMED]
     yield AssetCheckResult(
         asset_key=FAILED_LOOKUPS.name,
         check_name=NO_UNCONFIRMED.name,
-        passed=not unconfirmed,
+        passed=not counts.unconfirmed,
         severity=AssetCheckSeverity.WARN,
-        metadata={"rows_unconfirmed": unconfirmed},
+        metadata={
+            "rows_unconfirmed": counts.states[State.UNCONFIRMED],
+            "refreshes_unconfirmed": counts.refreshes[State.UNCONFIRMED],
+        },
     )

@@ -23,7 +23,7 @@ from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.forecast import seconds_needed
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.submissions import count_queued
@@ -96,7 +96,7 @@ def lookups(
     }
     warnings = [] if report.credit_warning is None else [report.credit_warning]
     if (why := why_queued(context, report, config)) is not None:
-        warnings.append(f"{counts.states[State.QUEUED]} rows stay queued: {why}")
+        warnings.append(f"{counts.queued} rows stay queued: {why}")
     for each in warnings:
         context.log.warning(each)
     if warnings:

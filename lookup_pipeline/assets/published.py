@@ -58,7 +58,9 @@ def published_datasets(
             "A newer publication was there already, or came meanwhile: the datasets are its own, "
             "or are published again."
         )
-    counts = PartitionCounts(lookup_date, publication.states, publication.credits)
+    counts = PartitionCounts(
+        lookup_date, publication.states, publication.credits, publication.refreshes
+    )
     # A lookup ends after its run, so what it cost is told by the publication that shows it.
     told = state_metadata(counts, publication.new_credits)
     told |= {

@@ -15,6 +15,7 @@ from dagster import (
 
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES, Dataset
 from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.counts import PartitionCounts
 from lookup_pipeline.names.rules import NAMES_SOMEBODY, ROW_RULES, VALUE_RULES
 from lookup_pipeline.partitions import DAILY
@@ -91,6 +92,9 @@ def state_metadata(counts: PartitionCounts, credits_spent_by_run: int) -> dict[s
     rate = counts.match_rate
     return {
         **{f"rows_{state.value}": rows for state, rows in counts.states.items()},
+        "refreshes_pending": counts.pending_refreshes,
+        "refreshes_failed": counts.refreshes[State.FAILED],
+        "refreshes_unconfirmed": counts.refreshes[State.UNCONFIRMED],
         "match_rate": "nothing settled yet" if rate is None else round(rate, 4),
         "credits_spent_by_run": credits_spent_by_run,
         "credits_spent_by_partition": counts.credits,

@@ -15,7 +15,7 @@ from lookup_pipeline.enrichment.continuation import note_end, note_trouble
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.submit import submit
-from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger import FailureKind, Ledger
 from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import next_ready_at
@@ -142,10 +142,9 @@ def submit_partition(
             note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
         with ledger.read() as connection:
             (counts,) = count_partitions(connection, [lookup_date])
-        queued = counts.states[State.QUEUED]
         raise Failure(
-            f"{error} ({queued} rows stay queued; a later run of this partition goes on.)",
-            metadata={"rows_queued": queued},
+            f"{error} ({counts.queued} rows stay queued; a later run of this partition goes on.)",
+            metadata={"rows_queued": counts.queued},
             allow_retries=False,
         ) from error
     if _may_go_on(context, config):

@@ -76,7 +76,7 @@ def _bar(console: Console) -> Iterator[_Display]:
         task = bar.add_task("reading", total=None, settled="")
 
         def show(counts: PartitionCounts) -> None:
-            settled = counts.rows - counts.pending
+            settled = counts.rows - counts.unsettled
             bar.update(
                 task,
                 total=counts.rows,
@@ -94,11 +94,14 @@ def _log(console: Console) -> Iterator[_Display]:
 
 
 def _in_words(counts: PartitionCounts) -> str:
-    return "  ".join(
+    found = [
         f"{counts.states[state]} {name}"
         for state, name in _COLUMNS.items()
         if counts.states[state] or state in _ALWAYS_SHOWN
-    )
+    ]
+    if counts.pending_refreshes:
+        found.append(f"{counts.pending_refreshes} being refreshed")
+    return "  ".join(found)
 
 
 def counts_table(counts: Sequence[PartitionCounts], title: str) -> Table:
@@ -121,6 +124,19 @@ def counts_table(counts: Sequence[PartitionCounts], title: str) -> Table:
 def remarks(counts: PartitionCounts) -> list[str]:
     """What a person should know about rows in these states."""
     found = []
+    if pending := counts.pending_refreshes:
+        found.append(
+            f"Refreshes pending: {pending}. These rows keep the profile they have until a newer "
+            "one arrives."
+        )
+    if ended := counts.refreshes[State.FAILED] + counts.refreshes[State.UNCONFIRMED]:
+        text = f"Refreshes without a profile: {ended}. These rows keep the profile they have"
+        if doubtful := counts.refreshes[State.UNCONFIRMED]:
+            text += (
+                f"; {doubtful} of them are unconfirmed: they may have been charged, and are not "
+                "sent again by themselves"
+            )
+        found.append(f"{text}. refresh_failure_kind in profiles says why.")
     if unconfirmed := counts.states[State.UNCONFIRMED]:
         found.append(
             f"Unconfirmed: {unconfirmed}. Whether these requests were processed, and charged, is "
@@ -141,6 +157,7 @@ def total(counts: Sequence[PartitionCounts]) -> PartitionCounts:
         "total",
         {state: sum(each.states[state] for each in counts) for state in State},
         sum(each.credits for each in counts),
+        {state: sum(each.refreshes[state] for each in counts) for state in State},
     )
 
 

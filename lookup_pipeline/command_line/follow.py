@@ -16,7 +16,7 @@ from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.publish import NotReadyError, RowReconciliationError, publish
-from lookup_pipeline.ledger import Ledger, LedgerError, State
+from lookup_pipeline.ledger import Ledger, LedgerError
 from lookup_pipeline.ledger.continuation import (
     due_to_continue,
     postpone,
@@ -77,12 +77,13 @@ def follow(
         requested, trouble = _evaluate(runner.instance)
         publisher.publish(requested)
         with ledger.read() as connection:
-            pending = [each for each in count_partitions(connection, lookup_dates) if each.pending]
+            counts = count_partitions(connection, lookup_dates)
+            pending = [each for each in counts if each.unsettled]
             news = {each.lookup_date for each in partitions_with_news(connection)}
         stale = publisher.still_to_do(news)
         if not pending and not stale:
             return True
-        in_flight = any(each.pending > each.states[State.QUEUED] for each in pending)
+        in_flight = any(each.unsettled > each.queued for each in pending)
         waiting = queue.waiting(runner.seconds_left) if sending else []
         if trouble is not None and in_flight and api.is_gone(trouble):
             failures.setdefault(_API, WorkFailedError(f"{trouble} Nothing is lost: run it again."))

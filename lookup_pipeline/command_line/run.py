@@ -22,7 +22,7 @@ from lookup_pipeline.command_line.execution import RunFailedError, Runner, Words
 from lookup_pipeline.command_line.follow import follow, following_meanwhile
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.enrichment.lineage import check_lineage
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.continuation import continue_from, queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
@@ -189,13 +189,13 @@ def _python() -> str:
 
 def _still_pending(ledger: Ledger, counts: Sequence[PartitionCounts], took: float) -> str:
     """How many rows are left, until when those in the queue wait, and what to do."""
-    text = f"{total(counts).pending} rows are still pending after {took:.0f} seconds"
-    waiting = [each for each in counts if each.states[State.QUEUED]]
+    text = f"{total(counts).unsettled} rows are still pending after {took:.0f} seconds"
+    waiting = [each for each in counts if each.queued]
     with ledger.read() as connection:
         found = [queued_until(connection, each.lookup_date) for each in waiting]
     ready_at = [at for at in found if at is not None and at > utc_now()]
     if ready_at:
-        queued = sum(each.states[State.QUEUED] for each in waiting)
+        queued = sum(each.queued for each in waiting)
         text += (
             f"; {queued} of them are queued until {min(ready_at):%Y-%m-%d %H:%M:%S} UTC, when the "
             "limits are expected to let them go out"

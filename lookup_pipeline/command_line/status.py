@@ -12,7 +12,7 @@ from lookup_pipeline.command_line.display import counts_table, remarks, total
 from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.account import ask_account, credit_warning
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
-from lookup_pipeline.ledger import Ledger, State
+from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
 from lookup_pipeline.ledger.times import utc_now
@@ -34,7 +34,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         queued = {
             each.lookup_date: queued_until(connection, each.lookup_date)
             for each in counts
-            if each.states[State.QUEUED]
+            if each.queued
         }
     problem = _ledger_problem(ledger)
     account, trouble, warnings = _account(ledger)
@@ -100,6 +100,7 @@ def _as_json(
                 "lookup_date": each.lookup_date,
                 "rows": each.rows,
                 **{state.value: rows for state, rows in each.states.items()},
+                "refreshes": {state.value: rows for state, rows in each.refreshes.items()},
                 "queued_until": queued.get(each.lookup_date),
                 "match_rate": each.match_rate,
                 "credits": each.credits,

@@ -240,12 +240,24 @@ LOOKUPS = Dataset(
 
 PROFILES = Dataset(
     "profiles",
-    "The completed profiles, one row for each row of the CSV files that found one.",
+    "The completed profiles, one row for each row of the CSV files that found one. A profile stays "
+    "until a newer one of the same person replaces it.",
     (
         *IDENTIFYING,
         SUBMITTED_AT,
         Column("completed_at", TIME, "When the finished profile arrived."),
         Column("profile_id", pa.int64(), "The provider's id of the person."),
+        Column(
+            "refresh_state",
+            TEXT,
+            "Where the lookup stands that is to replace this profile: `queued`, `submitting`, "
+            "`in_flight`; or `failed`, `unconfirmed` if it brought none. Null without one.",
+        ),
+        Column(
+            "refresh_failure_kind",
+            TEXT,
+            "Why that lookup brought no profile, as in `failed_lookups`.",
+        ),
         *PROFILE_FIELDS,
         Column("extra", TEXT, "JSON text of what the provider sent and no column holds."),
         SOURCE_COLUMNS,

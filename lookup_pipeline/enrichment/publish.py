@@ -82,6 +82,7 @@ class Publication:
             came while they were moved: then the partition is published again.
         reconciliation: rows by dataset.
         states: rows by state.
+        refreshes: profiles with a refresh that has brought none, by its state.
         credits: credits spent on lookups that this partition asked for first.
         new_credits: those of them that no publication had told of before.
         failure_kinds: failed rows by kind.
@@ -94,6 +95,7 @@ class Publication:
     replaced: bool
     reconciliation: RowReconciliation
     states: dict[State, int]
+    refreshes: dict[State, int]
     credits: int
     new_credits: int
     failure_kinds: dict[str, int]
@@ -177,6 +179,7 @@ def publish(
         new_credits is not None,
         reconciliation,
         {state: counts.states[state] for state in State},
+        {state: counts.refreshes[state] for state in State},
         credits_spent,
         new_credits or 0,
         dict(counts.failure_kinds),
@@ -282,6 +285,7 @@ def _comparable(identity: str | None) -> str | None:
 class _Counts:
     def __init__(self) -> None:
         self.states: Counter[State] = Counter()
+        self.refreshes: Counter[State] = Counter()
         self.failure_kinds: Counter[str] = Counter()
         self.unknown_statuses: Counter[str] = Counter()
         self.profiles_with_extra = 0
@@ -291,6 +295,8 @@ def _write(writers: dict[str, PartitionWriter], rows: list[LedgerRow], counts: _
     batches: dict[str, list[dict[str, Any]]] = {name: [] for name in writers}
     for row in rows:
         counts.states[row.state] += 1
+        if row.refresh_state is not None:
+            counts.refreshes[row.refresh_state] += 1
         if row.state is State.COMPLETE:
             values = _profile(row)
             counts.profiles_with_extra += values["extra"] is not None
@@ -312,6 +318,8 @@ def _profile(row: LedgerRow) -> dict[str, Any]:
         "submitted_at": row.submitted_at,
         "completed_at": row.settled_at,
         "profile_id": row.profile_id,
+        "refresh_state": row.refresh_state,
+        "refresh_failure_kind": row.refresh_failure_kind,
         **profile_row(row.payload or b"{}"),
     }
 

@@ -8,7 +8,9 @@ from typing import Any
 import zstandard
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
+from lookup_pipeline.ledger.identities import GIVEN_UP
 from lookup_pipeline.ledger.news import note_news_of
+from lookup_pipeline.ledger.refresh import keep_late_profile
 from lookup_pipeline.ledger.states import SETTLED, State, may_move
 from lookup_pipeline.ledger.tables import lookups, payloads
 
@@ -58,6 +60,7 @@ class Answer:
 _HELD = (
     select(
         lookups.c.lookup_id,
+        lookups.c.identity,
         lookups.c.state,
         lookups.c.failure_kind,
         lookups.c.claim_number,
@@ -114,6 +117,7 @@ def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> 
     updates: dict[int, dict[str, Any]] = {}
     profiles: dict[int, bytes] = {}
     changed: list[int] = []
+    late: dict[int, str] = {}
     later: list[Answer] = []
     seen: set[int] = set()
     for answer in answers:
@@ -137,10 +141,17 @@ def record(connection: Connection, answers: Sequence[Answer], now: datetime) -> 
         updates[answer.lookup_id] = _values(answer, row.deadline_at, now)
         if answer.payload is not None:
             profiles[answer.lookup_id] = answer.payload
+        if answer.state is State.COMPLETE and GIVEN_UP in row.identity:
+            late[answer.lookup_id] = row.identity
     _write(connection, updates)
     store_payloads(connection, profiles, now)
+    shown = [
+        newer
+        for lookup_id, identity in late.items()
+        for newer in keep_late_profile(connection, identity, lookup_id)
+    ]
     if changed:
-        note_news_of(connection, changed)
+        note_news_of(connection, changed + shown)
     return len(changed) + record(connection, later, now)
 
 

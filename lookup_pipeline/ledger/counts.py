@@ -1,10 +1,11 @@
 """Counting lookups by state: what `status` shows and what metadata carries."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
+from lookup_pipeline.ledger.shown import keeps_profile
 from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -15,13 +16,16 @@ class PartitionCounts:
 
     Attributes:
         lookup_date: partition key.
-        states: rows by the state of their lookup; every state is there.
+        states: rows by the state of the lookup that they show; every state is there.
         credits: credits spent on lookups that this partition asked for first.
+        refreshes: those of the complete rows whose lookup is a refresh without a profile, by its
+            state; every state is there.
     """
 
     lookup_date: str
     states: dict[State, int]
     credits: int
+    refreshes: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
 
     @property
     def rows(self) -> int:
@@ -30,8 +34,28 @@ class PartitionCounts:
 
     @property
     def pending(self) -> int:
-        """Rows whose lookup is queued or under way."""
+        """Rows that have neither a profile nor a failure yet."""
         return sum(self.states[state] for state in PENDING)
+
+    @property
+    def pending_refreshes(self) -> int:
+        """Rows with a profile whose refresh is queued or under way."""
+        return sum(self.refreshes[state] for state in PENDING)
+
+    @property
+    def unsettled(self) -> int:
+        """Rows whose lookup, a refresh or not, is queued or under way."""
+        return self.pending + self.pending_refreshes
+
+    @property
+    def queued(self) -> int:
+        """Rows whose lookup, a refresh or not, waits to be sent."""
+        return self.states[State.QUEUED] + self.refreshes[State.QUEUED]
+
+    @property
+    def unconfirmed(self) -> int:
+        """Rows whose lookup, a refresh or not, may have been processed, and charged."""
+        return self.states[State.UNCONFIRMED] + self.refreshes[State.UNCONFIRMED]
 
     @property
     def match_rate(self) -> float | None:
@@ -50,17 +74,29 @@ def count_partitions(
         lookup_dates: the partitions wanted, rows or not; None for all that have rows.
     """
     rows = (
-        select(memberships.c.lookup_date, lookups.c.state, func.count())
+        select(
+            memberships.c.lookup_date,
+            lookups.c.state,
+            keeps_profile.label("is_refresh"),
+            func.count(),
+        )
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
-        .group_by(memberships.c.lookup_date, lookups.c.state)
+        .group_by(memberships.c.lookup_date, lookups.c.state, "is_refresh")
     )
     if lookup_dates is not None:
         rows = rows.where(memberships.c.lookup_date.in_(lookup_dates))
     spent = _credits_by_partition(connection, lookup_dates)
-    states = {date: dict.fromkeys(State, 0) for date in (*spent, *(lookup_dates or ()))}
-    for date, state, number in connection.execute(rows):
-        states.setdefault(date, dict.fromkeys(State, 0))[State(state)] = number
-    return [PartitionCounts(date, states[date], spent.get(date, 0)) for date in sorted(states)]
+    counted = list(connection.execute(rows))
+    dates = {*spent, *(lookup_dates or ()), *(row[0] for row in counted)}
+    found = {
+        date: PartitionCounts(date, dict.fromkeys(State, 0), spent.get(date, 0))
+        for date in sorted(dates)
+    }
+    for date, state, is_refresh, number in counted:
+        if is_refresh:
+            found[date].refreshes[State(state)] += number
+        found[date].states[State.COMPLETE if is_refresh else State(state)] += number
+    return list(found.values())
 
 
 def credits_of_partition(connection: Connection, lookup_date: str) -> int:

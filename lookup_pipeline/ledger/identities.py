@@ -7,9 +7,9 @@ So no row finds its lookup gone, and nobody is looked up a second time for the r
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.news import note_news
@@ -40,66 +40,71 @@ class KnownLookup(NamedTuple):
         first_date: the partition that asked for it first.
         state: where it stands.
         identity: its own, of which the one it was found by may be an alias.
+        keeps_lookup_id: the complete lookup that it refreshes.
     """
 
     lookup_id: int
     first_date: str | None
     state: State
     identity: str
+    keeps_lookup_id: int | None = None
+
+    @property
+    def profile_lookup_id(self) -> int | None:
+        """The lookup whose profile its rows show; None where there is none."""
+        return self.lookup_id if self.state is State.COMPLETE else self.keeps_lookup_id
+
+
+_KNOWN = (
+    lookups.c.lookup_id,
+    lookups.c.first_date,
+    lookups.c.state,
+    lookups.c.identity,
+    lookups.c.keeps_lookup_id,
+)
+
+
+def _known(row: Row[*tuple[Any, ...]]) -> KnownLookup:
+    return KnownLookup(
+        row.lookup_id, row.first_date, State(row.state), row.identity, row.keeps_lookup_id
+    )
 
 
 def known_lookups(connection: Connection, identities: Collection[str]) -> dict[str, KnownLookup]:
     """By identity, those of these that somebody has asked for before."""
-    found = connection.execute(
-        select(
-            lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date, lookups.c.state
-        ).where(is_one_of(connection, lookups.c.identity, identities))
-    )
-    known = {
-        row.identity: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)
-        for row in found
-    }
+    known = _by_own_identity(connection, identities)
     if connection.scalar(select(aliases.c.lookup_id).limit(1)) is not None:
         # Its own identity goes before an alias: a newer lookup may have taken over.
         known = _by_alias(connection, [each for each in identities if each not in known]) | known
     return known
 
 
+def _by_own_identity(connection: Connection, identities: Collection[str]) -> dict[str, KnownLookup]:
+    found = connection.execute(
+        select(*_KNOWN).where(is_one_of(connection, lookups.c.identity, identities))
+    )
+    return {row.identity: _known(row) for row in found}
+
+
 def _by_alias(connection: Connection, identities: Collection[str]) -> dict[str, KnownLookup]:
     found = connection.execute(
-        select(
-            aliases.c.identity.label("alias"),
-            lookups.c.lookup_id,
-            lookups.c.first_date,
-            lookups.c.state,
-            lookups.c.identity,
-        )
+        select(aliases.c.identity.label("alias"), *_KNOWN)
         .join(lookups, lookups.c.lookup_id == aliases.c.lookup_id)
         .where(is_one_of(connection, aliases.c.identity, identities))
     )
-    return {
-        row.alias: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)
-        for row in found
-    }
+    return {row.alias: _known(row) for row in found}
 
 
-def lookups_by_id(
-    connection: Connection, lookup_ids: Collection[int], states: Collection[State]
-) -> dict[int, KnownLookup]:
-    """Those of these lookups that are in one of these states, and that no newer one follows."""
+def current_lookups(connection: Connection, lookup_ids: Collection[int]) -> dict[int, KnownLookup]:
+    """By the id of each of these lookups, itself or the one that has taken over from it."""
     found = connection.execute(
-        select(
-            lookups.c.lookup_id, lookups.c.first_date, lookups.c.state, lookups.c.identity
-        ).where(
-            is_one_of(connection, lookups.c.lookup_id, lookup_ids),
-            lookups.c.state.in_([state.value for state in states]),
-            is_current(),
+        select(lookups.c.lookup_id, lookups.c.identity).where(
+            is_one_of(connection, lookups.c.lookup_id, lookup_ids)
         )
     )
-    return {
-        row.lookup_id: KnownLookup(row.lookup_id, row.first_date, State(row.state), row.identity)
-        for row in found
-    }
+    own = {row.lookup_id: own_identity(row.identity) for row in found}
+    known = _by_own_identity(connection, set(own.values()))
+    return {lookup_id: known[who] for lookup_id, who in own.items() if who in known}
 
 
 class AskedFor(NamedTuple):
@@ -211,6 +216,9 @@ def serve_unsent(connection: Connection, rows: Sequence[tuple[str, AskedFor]]) -
         still_unsent = select(lookups.c.lookup_id).where(
             lookups.c.lookup_id == asked.lookup_id, _UNSENT
         )
+        if winner.profile_lookup_id is None:
+            # The row shows a profile until its refresh has one: it stays with that.
+            still_unsent = still_unsent.where(lookups.c.keeps_lookup_id.is_(None))
         moved = connection.execute(
             update(memberships)
             .where(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, distinct, func, select
 
+from lookup_pipeline.ledger.shown import is_shown, shown
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -27,16 +28,17 @@ def people_of(connection: Connection, lookup_date: str, most: int = 20) -> Peopl
     """Count a partition's people, with so many examples of who was asked for twice."""
     complete = (
         select(
-            lookups.c.profile_id,
-            memberships.c.lookup_id,
+            shown.c.profile_id,
+            shown.c.lookup_id,
             memberships.c.source_file,
             memberships.c.source_row,
         )
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
+        .join(shown, is_shown)
         .where(
             memberships.c.lookup_date == lookup_date,
-            lookups.c.state == State.COMPLETE.value,
-            lookups.c.profile_id.is_not(None),
+            shown.c.state == State.COMPLETE.value,
+            shown.c.profile_id.is_not(None),
         )
         .subquery()
     )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Row,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.news import note_news
+from lookup_pipeline.ledger.shown import is_shown, keeps_profile, shown
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import (
     IS_PENDING,
@@ -45,10 +47,15 @@ PUBLICATION_LEASE = timedelta(hours=1)
 class LedgerRow:
     """One row of a partition with its lookup's state, as published.
 
+    Where the row's lookup is a refresh without a profile, what is said about the lookup is that of
+    the complete one before it, but for `identity` and the refresh's own two.
+
     Attributes:
         requested: JSON text of the row as it was asked for.
-        identity: the lookup's, as stored: a newer lookup may have taken it over.
+        identity: of the row's lookup, as stored: a newer lookup may have taken it over.
         payload: the profile's JSON where the lookup is complete.
+        refresh_state: where the refresh stands, if there is one without a profile.
+        refresh_failure_kind: why it ended so.
     """
 
     lookup_id: int
@@ -68,6 +75,8 @@ class LedgerRow:
     failure_reason: str | None
     http_status: int | None
     payload: bytes | None
+    refresh_state: State | None
+    refresh_failure_kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +122,29 @@ def rows_of(connection: Connection, lookup_date: str) -> Iterator[list[LedgerRow
     unpack = zstandard.ZstdDecompressor().decompress
     found = connection.execution_options(yield_per=FETCH).execute(
         select(
-            memberships.c.lookup_id,
+            shown.c.lookup_id,
             memberships.c.source_file,
             memberships.c.source_row,
             memberships.c.reused,
             memberships.c.requested,
             lookups.c.identity,
-            lookups.c.state,
-            lookups.c.api_status,
-            lookups.c.profile_id,
-            lookups.c.attempts,
-            lookups.c.submitted_at,
-            lookups.c.last_polled_at,
-            lookups.c.settled_at,
-            lookups.c.failure_kind,
-            lookups.c.failure_reason,
-            lookups.c.http_status,
+            shown.c.state,
+            shown.c.api_status,
+            shown.c.profile_id,
+            shown.c.attempts,
+            shown.c.submitted_at,
+            shown.c.last_polled_at,
+            shown.c.settled_at,
+            shown.c.failure_kind,
+            shown.c.failure_reason,
+            shown.c.http_status,
             payloads.c.payload,
+            case((keeps_profile, lookups.c.state)).label("refresh_state"),
+            case((keeps_profile, lookups.c.failure_kind)).label("refresh_failure_kind"),
         )
         .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
-        .outerjoin(payloads, payloads.c.lookup_id == memberships.c.lookup_id)
+        .join(shown, is_shown)
+        .outerjoin(payloads, payloads.c.lookup_id == shown.c.lookup_id)
         .where(memberships.c.lookup_date == lookup_date)
         .order_by(memberships.c.source_file, memberships.c.source_row)
     )
@@ -143,6 +155,8 @@ def rows_of(connection: Connection, lookup_date: str) -> Iterator[list[LedgerRow
 def _ledger_row(row: Row[*tuple[Any, ...]], unpack: Callable[[bytes], bytes]) -> LedgerRow:
     values = row._asdict()
     values["state"] = State(values["state"])
+    if values["refresh_state"] is not None:
+        values["refresh_state"] = State(values["refresh_state"])
     if values["payload"] is not None:
         values["payload"] = unpack(values["payload"])
     return LedgerRow(**values)

@@ -1,8 +1,9 @@
 """Looking people up again whose data are old: a new lookup takes the place of the old one.
 
 The old lookup keeps what it found, and the rows of older partitions keep the old lookup until they
-are registered again while the new one has a profile. It only gives up its identity, by which rows
-find their lookup, to the one that follows it.
+are registered again. It only gives up its identity, by which rows find their lookup, to the one
+that follows it. That one keeps the newest complete lookup before it in mind, whose profile its rows
+show until it has one of its own: whatever becomes of a refresh, nobody loses a profile by it.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,14 +17,14 @@ from sqlalchemy import (
     and_,
     cast,
     false,
-    not_,
+    func,
     or_,
     select,
     update,
 )
 
 from lookup_pipeline.ledger.bulk import is_one_of
-from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, is_current, own_identity
+from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, own_identity
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -35,9 +36,9 @@ class Refresh:
     Attributes:
         now: the current time.
         complete_after: people found so long ago, in a partition that is newer than the one that
-            asked; None for nobody.
-        failed_after: people not found so long ago, likewise; None for nobody. Never what is
-            unconfirmed: that is the operator's to decide.
+            asked; None for nobody. Where a refresh ended without a profile, its own end counts.
+        failed_after: people never found and last asked for so long ago, likewise; None for nobody.
+            Never what is unconfirmed: that is the operator's to decide.
         all_before: everybody whose lookup ended before then, in any partition: somebody has asked
             for it at that time. None for nobody.
     """
@@ -83,10 +84,12 @@ def outdated(
     """
     if refresh.is_off:
         return set()
+    keeps = lookups.c.keeps_lookup_id.is_not(None)
     aged = and_(
         or_(
             _ended(State.COMPLETE, refresh.now, refresh.complete_after),
-            _ended(State.FAILED, refresh.now, refresh.failed_after),
+            _ended(State.FAILED, refresh.now, refresh.complete_after) & keeps,
+            _ended(State.FAILED, refresh.now, refresh.failed_after) & ~keeps,
         ),
         lookups.c.first_date < lookup_date,
     )
@@ -114,26 +117,28 @@ def _ended(state: State, now: datetime, after: timedelta | None) -> ColumnElemen
     return (lookups.c.state == state.value) & (lookups.c.settled_at <= now - after)
 
 
-def complete_and_followed(
-    connection: Connection, lookup_ids: Collection[int]
-) -> dict[str, KnownLookup]:
-    """Those of these lookups that have a profile, and that a newer one follows.
+def keep_late_profile(connection: Connection, identity: str, lookup_id: int) -> list[int]:
+    """Have a profile shown that came after a newer lookup had taken over.
 
-    By the identity they had, which is the newer one's.
+    Args:
+        connection: a write transaction.
+        identity: of the lookup that is complete now.
+        lookup_id: its number.
+
+    Returns:
+        The lookup that shows it now, if one does: not where it has, or keeps, a newer profile.
     """
-    found = connection.execute(
-        select(lookups.c.identity, lookups.c.lookup_id, lookups.c.first_date).where(
-            is_one_of(connection, lookups.c.lookup_id, lookup_ids),
-            lookups.c.state == State.COMPLETE.value,
-            not_(is_current()),
+    shows = (
+        update(lookups)
+        .where(
+            lookups.c.identity == own_identity(identity),
+            lookups.c.state != State.COMPLETE.value,
+            func.coalesce(lookups.c.keeps_lookup_id, 0) < lookup_id,
         )
+        .values(keeps_lookup_id=lookup_id)
+        .returning(lookups.c.lookup_id)
     )
-    return {
-        own_identity(row.identity): KnownLookup(
-            row.lookup_id, row.first_date, State.COMPLETE, row.identity
-        )
-        for row in found
-    }
+    return list(connection.scalars(shows))
 
 
 def give_up_identities(connection: Connection, followed: Mapping[str, KnownLookup]) -> None:

@@ -1,6 +1,6 @@
 """Registering a partition's rows: which lookup serves each of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import NamedTuple
@@ -11,14 +11,13 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, selec
 from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.identities import (
     KnownLookup,
+    current_lookups,
     known_lookups,
-    lookups_by_id,
 )
 from lookup_pipeline.ledger.lineage import newest_lookup
 from lookup_pipeline.ledger.news import note_news
 from lookup_pipeline.ledger.refresh import (
     Refresh,
-    complete_and_followed,
     give_up_identities,
     lookups_of,
     outdated,
@@ -168,26 +167,13 @@ class Registration:
         give_up_identities(connection, dict(followed[lookup_id] for lookup_id in sorted(old)))
         return old
 
-    def _keep_profiles(
-        self, connection: Connection, served_by: dict[str, KnownLookup], held: Collection[int]
-    ) -> None:
-        """Rows keep the profile they have while the newer lookup, of another date, has none."""
-        without = {
-            who: each.identity
-            for who, each in served_by.items()
-            if each.state is not State.COMPLETE and each.first_date != self.lookup_date
-        }
-        if without:
-            earlier = complete_and_followed(connection, held)
-            served_by |= {who: earlier[own] for who, own in without.items() if own in earlier}
-
     def _add_range(
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
         known = known_lookups(connection, {row.identity for row in rows})
         old = self._give_up_outdated(connection, known)
-        replaced = {who for who, each in known.items() if each.lookup_id in old}
+        replaced = {who: each for who, each in known.items() if each.lookup_id in old}
         known = {who: each for who, each in known.items() if who not in replaced}
         new = [row for row in rows if row.identity not in known]
         created = _create(connection, new, self.lookup_date, replaced)
@@ -204,7 +190,6 @@ class Registration:
                 },
             )
         }
-        self._keep_profiles(connection, served_by, {each.lookup_id for each in held.values()})
         own = _own_lookups(connection, rows, served_by, held)
         added: list[tuple[object, ...]] = []
         altered: list[tuple[int, _Held]] = []
@@ -263,7 +248,7 @@ def _create(
     connection: Connection,
     rows: Sequence[RequestedRow],
     lookup_date: str,
-    replaced: Collection[str],
+    replaced: Mapping[str, KnownLookup],
 ) -> dict[str, KnownLookup]:
     # The first row of an identity decides what is sent: later spellings share its lookup.
     first = {row.identity: row for row in reversed(rows)}
@@ -272,10 +257,19 @@ def _create(
     # Numbered here, since a rebuilt ledger goes on above the numbers that are published.
     numbers = count(newest_lookup(connection) + 1)
     made = [(next(numbers), row) for row in rows if first[row.identity] is row]
+    keeps = {who: each.profile_lookup_id for who, each in replaced.items()}
     insert_rows(
         connection,
         lookups,
-        ("lookup_id", "identity", "parameters", "state", "profile_id", "first_date"),
+        (
+            "lookup_id",
+            "identity",
+            "parameters",
+            "state",
+            "profile_id",
+            "first_date",
+            "keeps_lookup_id",
+        ),
         [
             (
                 lookup_id,
@@ -285,12 +279,15 @@ def _create(
                 # Where an older lookup was answered, a status says nothing of this one.
                 None if row.identity in replaced else row.profile_id,
                 lookup_date,
+                keeps.get(row.identity),
             )
             for lookup_id, row in made
         ],
     )
     return {
-        row.identity: KnownLookup(lookup_id, lookup_date, State.QUEUED, row.identity)
+        row.identity: KnownLookup(
+            lookup_id, lookup_date, State.QUEUED, row.identity, keeps.get(row.identity)
+        )
         for lookup_id, row in made
     }
 
@@ -312,20 +309,27 @@ def _own_lookups(
     """By its line, the lookup that a row keeps although newer rules would find another for it.
 
     Older rules took for two people what these take for one. What was sent for the row was paid for,
-    and its answer is the row's own.
+    and its answer is the row's own; so is that of a newer lookup which has taken over.
     """
-    doubtful = {
-        row.source_row: held[row.source_row]
-        for row in rows
-        if row.source_row in held
-        and served_by[row.identity].identity != row.identity
-        and served_by[row.identity].lookup_id != held[row.source_row].lookup_id
-        and _say_the_same(row.requested, held[row.source_row].requested)
-    }
+
+    def is_doubtful(row: RequestedRow) -> bool:
+        before, found = held.get(row.source_row), served_by[row.identity]
+        return (
+            before is not None
+            and found.lookup_id != before.lookup_id
+            and (found.identity != row.identity or found.profile_lookup_id is None)
+            and _say_the_same(row.requested, before.requested)
+        )
+
+    doubtful = {row.source_row: held[row.source_row] for row in rows if is_doubtful(row)}
     if not doubtful:
         return {}
     ids = {each.lookup_id for each in doubtful.values()}
-    sent = lookups_by_id(connection, ids, _SENT)
+    sent = {
+        lookup_id: each
+        for lookup_id, each in current_lookups(connection, ids).items()
+        if each.state in _SENT or each.profile_lookup_id is not None
+    }
     return {line: sent[each.lookup_id] for line, each in doubtful.items() if each.lookup_id in sent}
 
 

@@ -70,6 +70,11 @@ lookups = Table(
     Column("failure_reason", Text),
     Column("http_status", Integer),
     Column("first_date", String(10), comment="the partition that asked first, and pays"),
+    Column(
+        "keeps_lookup_id",
+        LookupId,
+        comment="the complete lookup that it refreshes, whose profile is shown until it has one",
+    ),
     CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in State)})", name="state"),
 )
 

@@ -28,6 +28,7 @@ from lookup_pipeline_tests.ledger.helpers import (
     failed,
     fresh_ledger,
     published_rows,
+    serving,
 )
 
 FILE = "a.csv"
@@ -195,11 +196,34 @@ def test_a_person_known_by_an_alias_is_refreshed_once_and_keeps_the_profile_till
     learn_identities(ledger)
     refresh = Refresh(T0 + timedelta(days=9), complete_after=timedelta(days=5))
     assert register(ledger, [new_row(2, **ADA)], NEXT_DATE, refresh).refreshed == 1
-    assert lookup_ids(ledger, NEXT_DATE) == [2]
     assert register(ledger, [new_row(2, **ADA)], NEXT_DATE, refresh).refreshed == 0
     register(ledger, [new_row(2, **ADA)], DATE, refresh)
-    # The newer lookup has no profile yet.
-    assert lookup_ids(ledger, DATE) == [1]
+    for date in (DATE, NEXT_DATE):
+        assert serving(ledger, date) == [2]
+        # The newer lookup has no profile yet.
+        assert lookup_ids(ledger, date) == [1]
+
+
+@pytest.mark.parametrize("unsent", [False, True])
+def test_a_profile_stays_with_its_row_whatever_the_new_rules_merge_it_with(
+    ledger: Ledger, *, unsent: bool
+) -> None:
+    """The row's refresh failed or waits, and another lookup of the same person has no profile."""
+    row = old_row(2, "ada", **ADA)
+    register(ledger, [new_row(2, **ADA)], NEXT_DATE)
+    claim_all(ledger, date=NEXT_DATE)
+    answer(ledger, failed(1))
+    register(ledger, [row], DATE)
+    claim_all(ledger)
+    answer(ledger, complete(2))
+    register(ledger, [row], DATE, Refresh(T0, all_before=T0 + timedelta(days=1)))
+    if not unsent:
+        claim_all(ledger)
+        answer(ledger, failed(3))
+    learn_identities(ledger)
+    assert lookup_ids(ledger, DATE) == [2]
+    register(ledger, [row._replace(identity=new_row(2, **ADA).identity)], DATE)
+    assert lookup_ids(ledger, DATE) == [2]
 
 
 def test_a_chain_of_lookups_over_three_versions_of_the_rules_ends_at_the_newest(
@@ -218,7 +242,7 @@ def test_a_chain_of_lookups_over_three_versions_of_the_rules_ends_at_the_newest(
     monkeypatch.setattr(identities, "RULES_VERSION", RULES_VERSION + 1)
     learn_identities(ledger)
     assert register(ledger, [new_row(2, **ADA)], NEXT_DATE).new_lookups == 0
-    assert lookup_ids(ledger, NEXT_DATE) == [3]
+    assert serving(ledger, NEXT_DATE) == [3]
 
 
 def test_it_is_done_once_for_each_version(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

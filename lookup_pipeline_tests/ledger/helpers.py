@@ -18,7 +18,7 @@ from lookup_pipeline.ledger.publications import LedgerRow, news_version, rows_of
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import Registered, Registration, RequestedRow
 from lookup_pipeline.ledger.submissions import Claim, claim, queued_ids
-from lookup_pipeline.ledger.tables import lookups
+from lookup_pipeline.ledger.tables import lookups, memberships
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -101,6 +101,17 @@ def published_rows(ledger: Ledger, date: str = DATE) -> list[LedgerRow]:
         return [found for batch in rows_of(connection, date) for found in batch]
 
 
+def serving(ledger: Ledger, date: str = DATE) -> list[int]:
+    """The lookups that a partition's rows ask for, in the order of the rows."""
+    with ledger.read() as connection:
+        found = connection.scalars(
+            select(memberships.c.lookup_id)
+            .where(memberships.c.lookup_date == date)
+            .order_by(memberships.c.source_file, memberships.c.source_row)
+        )
+        return list(found)
+
+
 def news(ledger: Ledger, date: str = DATE) -> int:
     with ledger.read() as connection:
         return news_version(connection, date)
@@ -181,6 +192,7 @@ class Stored:
     settled_at: datetime | None
     failure_kind: str | None
     failure_reason: str | None
+    keeps_lookup_id: int | None
 
 
 def stored(ledger: Ledger, lookup_id: int) -> Stored:
@@ -202,6 +214,7 @@ def stored_lookups(connection: Connection) -> dict[int, Stored]:
             found.settled_at,
             found.failure_kind,
             found.failure_reason,
+            found.keeps_lookup_id,
         )
         for found in connection.execute(select(lookups))
     }

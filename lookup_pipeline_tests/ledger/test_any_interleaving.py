@@ -11,10 +11,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.identities import GIVEN_UP
 from lookup_pipeline.ledger.polling import (
     EARLIER,
     LATE_POLL,
@@ -31,10 +32,11 @@ from lookup_pipeline.ledger.publications import (
     release_publication,
     rows_of,
 )
+from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.registration import RequestedRow
 from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.ledger.submissions import LEASE, claim, expire_leases, queued_ids
-from lookup_pipeline.ledger.tables import lookups, partitions
+from lookup_pipeline.ledger.tables import lookups, memberships, partitions
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
     NEXT_DATE,
@@ -56,6 +58,8 @@ from lookup_pipeline_tests.ledger.helpers import (
 DATES = [DATE, NEXT_DATE]
 PEOPLE = ["ann", "ben", "cid", "dan"]
 DEADLINE = timedelta(minutes=3)
+COMPLETE_AFTER = timedelta(minutes=20)
+FAILED_AFTER = timedelta(minutes=5)
 
 _ROWS = st.dictionaries(
     st.tuples(st.sampled_from(["a.csv", "b.csv"]), st.integers(2, 4)), st.sampled_from(PEOPLE)
@@ -81,10 +85,12 @@ class Seen:
 
     lookups: dict[int, Stored] = field(default_factory=dict)
     payers: dict[int, str | None] = field(default_factory=dict)
+    # File, line and lookup of every row; and the lookup that it shows.
     rows: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    shown: dict[str, list[int]] = field(default_factory=dict)
     news: dict[str, int] = field(default_factory=dict)
     payloads: dict[int, bytes] = field(default_factory=dict)
-    identities: list[str] = field(default_factory=list)
+    identities: dict[int, str] = field(default_factory=dict)
     with_news: list[str] = field(default_factory=list)
     settled: dict[str, bool] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
@@ -110,6 +116,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.released: set[int] = set()
         # Lookups that the operator had sent again, and that nobody has sent since.
         self.ordered: set[int] = set()
+        # Rows that were published with a profile, and whom they asked for.
+        self.profiled: dict[tuple[str, str, int], str] = {}
         self.payloads_made = 0
 
     def teardown(self) -> None:
@@ -126,8 +134,53 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule(date=st.sampled_from(DATES), rows=_ROWS, batch=st.integers(1, 4))
     def register_rows(self, date: str, rows: list[RequestedRow], batch: int) -> None:
-        register(self.ledger, rows, date, batch)
+        assert register(self.ledger, rows, date, batch).refreshed == 0
         self.wanted[date] = rows
+
+    @rule(
+        date=st.sampled_from(DATES),
+        rows=_ROWS,
+        batch=st.integers(1, 4),
+        forced=st.booleans(),
+        after=st.sampled_from([timedelta(0), FAILED_AFTER, COMPLETE_AFTER]),
+    )
+    def register_rows_that_may_be_refreshed(
+        self, date: str, rows: list[RequestedRow], batch: int, forced: bool, after: timedelta
+    ) -> None:
+        self.now += after
+        refresh = Refresh(
+            self.now,
+            complete_after=COMPLETE_AFTER,
+            failed_after=FAILED_AFTER,
+            all_before=self.now if forced else None,
+        )
+        before = self.seen
+        registered = register(self.ledger, rows, date, batch, refresh)
+        self.wanted[date] = rows
+        with self.ledger.read() as connection:
+            identities = select(lookups.c.identity, lookups.c.lookup_id)
+            now = {row.identity: row.lookup_id for row in connection.execute(identities)}
+        followed = {
+            old: now[who]
+            for old, who in before.identities.items()
+            if GIVEN_UP not in who and now[who] != old
+        }
+        assert registered.refreshed == len(followed)
+        for old in followed:
+            self._check_refresh(old, date, forced=forced)
+
+    def _check_refresh(self, old: int, date: str, *, forced: bool) -> None:
+        """Whoever pays for this lookup's person again had reason to."""
+        ended = self.seen.lookups[old]
+        assert ended.state in (State.COMPLETE, State.FAILED), "never what may yet end, or in doubt"
+        assert ended.next_poll_at is None
+        assert ended.settled_at is not None
+        if forced and ended.settled_at < self.now:
+            return
+        has_profile = ended.state is State.COMPLETE or ended.keeps_lookup_id is not None
+        assert self.now - ended.settled_at >= (COMPLETE_AFTER if has_profile else FAILED_AFTER)
+        assert str(self.seen.payers[old]) < date
+        assert old not in {lookup_id for _, _, lookup_id in self.seen.rows[date]}
 
     @rule(
         date=st.sampled_from(DATES),
@@ -245,6 +298,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         meant = set()
         for _file, _line, lookup_id in self.seen.rows[date]:
             ended = self.seen.lookups[lookup_id]
+            if GIVEN_UP in self.seen.identities[lookup_id]:
+                continue
             if ended.failure_kind in kinds and ended.settled_at and ended.settled_at < asked_at:
                 meant.add(lookup_id)
         self.released |= meant
@@ -312,6 +367,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def every_invariant_holds(self) -> None:
         self._nothing_forbidden_happened()
         self._every_row_stands_there_exactly_once()
+        self._what_was_paid_for_stays_published()
         self._what_may_have_been_paid_for_is_not_offered_again()
         self._exactly_the_unpublished_partitions_have_news()
         self._a_partition_is_settled_once_no_row_waits()
@@ -351,6 +407,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         grown = after.news[date] - before.news.get(date, 0)
         assert grown >= 0
         rows_changed = after.rows[date] != before.rows.get(date, [])
+        rows_changed |= after.shown[date] != before.shown.get(date, [])
         moved = changed_words = False
         # Its rows, and those it pays for wherever they have gone.
         concerned = {lookup_id for _file, _line, lookup_id in after.rows[date]}
@@ -363,6 +420,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             claimed = (was.state, is_now.state) == (State.QUEUED, State.SUBMITTING)
             moved |= was.state is not is_now.state and not claimed
             changed_words |= was.failure_kind != is_now.failure_kind
+            changed_words |= was.keeps_lookup_id != is_now.keeps_lookup_id
         if rows_changed or moved or changed_words:
             assert grown > 0, "the files would never show it"
         elif grown:
@@ -376,7 +434,8 @@ class AnyInterleaving(RuleBasedStateMachine):
             seen.lookups = stored_lookups(connection)
             payers = connection.execute(select(lookups.c.lookup_id, lookups.c.first_date))
             seen.payers = {row.lookup_id: row.first_date for row in payers}
-            seen.identities = list(connection.scalars(select(lookups.c.identity)))
+            identities = connection.execute(select(lookups.c.lookup_id, lookups.c.identity))
+            seen.identities = {row.lookup_id: row.identity for row in identities}
             seen.with_news = [each.lookup_date for each in partitions_with_news(connection)]
             seen.settled = {date: is_settled(connection, date) for date in DATES}
             versions = select(partitions.c.lookup_date, partitions.c.published_version)
@@ -388,15 +447,47 @@ class AnyInterleaving(RuleBasedStateMachine):
             for date in DATES:
                 seen.news[date] = news_version(connection, date)
                 found = [each for batch in rows_of(connection, date) for each in batch]
-                seen.rows[date] = [
-                    (each.source_file, each.source_row, each.lookup_id) for each in found
-                ]
-                for each in found:
+                seen.rows[date] = self._memberships(connection, date)
+                seen.shown[date] = [each.lookup_id for each in found]
+                for each, (_file, _line, lookup_id) in zip(found, seen.rows[date], strict=True):
+                    own = seen.lookups[lookup_id]
+                    if own.keeps_lookup_id is None or own.state is State.COMPLETE:
+                        assert each.lookup_id == lookup_id
+                        assert each.refresh_state is None
+                    else:
+                        assert each.lookup_id == own.keeps_lookup_id
+                        assert each.state is State.COMPLETE
+                        assert each.refresh_state is own.state
+                        assert each.refresh_failure_kind == own.failure_kind
                     assert each.state is seen.lookups[each.lookup_id].state
                     assert (each.payload is not None) == (each.state is State.COMPLETE)
                     if each.payload is not None:
                         seen.payloads[each.lookup_id] = each.payload
         return seen
+
+    def _memberships(self, connection: Connection, date: str) -> list[tuple[str, int, int]]:
+        found = connection.execute(
+            select(memberships.c.source_file, memberships.c.source_row, memberships.c.lookup_id)
+            .where(memberships.c.lookup_date == date)
+            .order_by(memberships.c.source_file, memberships.c.source_row)
+        )
+        return [(row.source_file, row.source_row, row.lookup_id) for row in found]
+
+    def _what_was_paid_for_stays_published(self) -> None:
+        asked = {
+            (date, each.source_file, each.source_row): each.identity
+            for date, wanted in self.wanted.items()
+            for each in wanted
+        }
+        self.profiled = {
+            row: person for row, person in self.profiled.items() if asked.get(row) == person
+        }
+        for date, rows in self.seen.rows.items():
+            for (file, line, _lookup_id), shown in zip(rows, self.seen.shown[date], strict=True):
+                row = (date, file, line)
+                if self.seen.lookups[shown].state is State.COMPLETE:
+                    self.profiled[row] = asked[row]
+                assert row not in self.profiled or shown in self.seen.payloads, "it was paid for"
 
     def _every_row_stands_there_exactly_once(self) -> None:
         for date, wanted in self.wanted.items():
@@ -419,7 +510,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert settled is (states <= SETTLED)
 
     def _one_identity_is_one_lookup(self) -> None:
-        identities = self.seen.identities
+        identities = self.seen.identities.values()
         assert len(identities) == len(set(identities)) == len(self.seen.lookups)
 
 

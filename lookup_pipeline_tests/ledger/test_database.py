@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lookup_pipeline.ledger import Ledger, migrations, open_ledger
 from lookup_pipeline.ledger.database import LedgerError
+from lookup_pipeline.ledger.identities import GIVEN_UP
 from lookup_pipeline.ledger.migrate import HEAD
 from lookup_pipeline.ledger.registration import Registration
 from lookup_pipeline.ledger.sqlite import BUSY_TIMEOUT
@@ -127,6 +128,34 @@ def test_an_older_ledger_does_not_tell_again_of_credits_it_has_published(tmp_pat
         found = dict(connection.execute(columns).all())
     # Two were settled, and its own, when it was published; one has come since.
     assert found == {"2026-01-05": 2, "2026-01-06": 0}
+    ledger.close()
+
+
+def test_an_older_ledger_shows_the_profiles_again_that_refreshes_took_away(tmp_path: Path) -> None:
+    ledger = opened_from(
+        "0008",
+        tmp_path,
+        "INSERT INTO lookups (lookup_id, identity, parameters, state) VALUES"
+        # Found, then not found twice; found and refreshed; never found; found, not found, found.
+        f" (1, 'ann{GIVEN_UP}1', '{{}}', 'complete'), (2, 'ann{GIVEN_UP}2', '{{}}', 'failed'),"
+        " (3, 'ann', '{}', 'unconfirmed'),"
+        f" (4, 'ben{GIVEN_UP}4', '{{}}', 'complete'), (5, 'ben', '{{}}', 'complete'),"
+        f" (6, 'cid{GIVEN_UP}6', '{{}}', 'failed'), (7, 'cid', '{{}}', 'queued'),"
+        f" (8, 'dan{GIVEN_UP}8', '{{}}', 'complete'), (9, 'dan', '{{}}', 'in_flight')",
+        "INSERT INTO memberships"
+        " (lookup_date, source_file, source_row, lookup_id, reused, requested) VALUES"
+        " ('2026-01-05', 'a.csv', 2, 3, 0, '{}'), ('2026-01-06', 'b.csv', 2, 5, 0, '{}')",
+        "INSERT INTO partitions (lookup_date, news_version, published_version)"
+        " VALUES ('2026-01-05', 5, 5), ('2026-01-06', 5, 5)",
+    )
+    with ledger.read() as connection:
+        kept = dict(
+            connection.execute(select(lookups.c.lookup_id, lookups.c.keeps_lookup_id)).all()
+        )
+        news = select(partitions.c.lookup_date, partitions.c.news_version)
+        versions = dict(connection.execute(news).all())
+    assert {newer: older for newer, older in kept.items() if older} == {2: 1, 3: 1, 9: 8}
+    assert versions == {"2026-01-05": 6, "2026-01-06": 5}
     ledger.close()
 
 
