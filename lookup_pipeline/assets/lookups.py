@@ -1,16 +1,18 @@
 """`lookups`: registers the partition's rows and submits what is new."""
 
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
+    AssetObservation,
     Failure,
     MaterializeResult,
     MetadataValue,
     multi_asset,
 )
 
-from lookup_pipeline.assets.operator import asked_at, requeue_wanted
+from lookup_pipeline.assets.operator import asked_at, requeue_wanted, wanted_kinds
 from lookup_pipeline.assets.specs import (
     Stopwatch,
     asset_spec,
@@ -20,12 +22,14 @@ from lookup_pipeline.assets.specs import (
 )
 from lookup_pipeline.assets.submission import SubmissionConfig, submit_partition, why_queued
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
-from lookup_pipeline.enrichment.forecast import seconds_needed
+from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.enrichment.forecast import forecast_names, seconds_needed
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.register import register
-from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger import FailureKind, Ledger
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
 from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.resubmission import count_resubmittable
 from lookup_pipeline.ledger.submissions import count_queued
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
@@ -56,7 +60,7 @@ def lookups(
     ledger: LedgerResource,
     folders: Folders,
     rocketreach: RocketReach,
-) -> MaterializeResult[None]:
+) -> Iterator[AssetObservation | MaterializeResult[None]]:
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
     mark_run(context)
     check_settings()
@@ -66,15 +70,19 @@ def lookups(
         folders.output,
         ledger.open(),
     )
+    refresh, kinds = _refresh(context, config), wanted_kinds(config.resubmit)
+    if kinds or not refresh.is_off:
+        # Yielded, so that it is recorded at once; what a step logs as an event waits for its end.
+        yield _costs_before(context, book, output, refresh, kinds, config)
     try:
-        registered = register(book, output, lookup_date, _refresh(context, config))
+        registered = register(book, output, lookup_date, refresh)
     except OutdatedLedgerError as error:
         raise Failure(str(error), allow_retries=False) from error
     context.log.info(
         f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
         f"{registered.refreshed} of these take the place of old ones."
     )
-    resubmitted = requeue_wanted(context, book, config.resubmit)
+    resubmitted = requeue_wanted(context, book, kinds)
     forecast = _forecast(book, rocketreach, lookup_date, config)
     context.log.info(
         f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} credits at "
@@ -103,7 +111,7 @@ def lookups(
         told |= warning("; ".join(warnings))
     if report.waits_until is not None:
         told["queued_until"] = MetadataValue.timestamp(report.waits_until)
-    return MaterializeResult(
+    yield MaterializeResult(
         metadata={
             **file_metadata(output, LOOKUPS, lookup_date, registered.rows, watch),
             **state_metadata(counts, credits_spent),
@@ -119,6 +127,45 @@ def _refresh(context: AssetExecutionContext, config: SubmissionConfig) -> Refres
         complete_after=days(REFRESH_AFTER_DAYS),
         failed_after=days(RETRY_FAILED_AFTER_DAYS),
         all_before=asked_at(context) if config.force_refresh else None,
+    )
+
+
+def _costs_before(
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    output: DatasetFolder,
+    refresh: Refresh,
+    kinds: Collection[FailureKind],
+    config: SubmissionConfig,
+) -> AssetObservation:
+    """Say what sending people again may cost, before any of their lookups is touched.
+
+    In the run's log, and in the asset's own record, whatever becomes of the run.
+    """
+    lookup_date = context.partition_key
+    expected = forecast_names(ledger, output, lookup_date, refresh)
+    with ledger.read() as connection:
+        again = count_resubmittable(connection, kinds, [lookup_date])
+    resubmitted = sum(again.get(lookup_date, {}).values())
+    to_send, most = expected.to_send + resubmitted, maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
+    credits_at_most = to_send if most is None else min(to_send, most)
+    message = (
+        f"About to be sent: {expected.new} new lookups, {expected.refreshed} refreshes, "
+        f"{resubmitted} resubmissions, {expected.queued} that wait in the queue. That costs "
+        f"{credits_at_most} credits at most."
+    )
+    context.log.info(message)
+    return AssetObservation(
+        LOOKUPS.name,
+        partition=lookup_date,
+        description=message,
+        metadata={
+            "new_lookups": expected.new,
+            "refreshed": expected.refreshed,
+            "resubmitted": resubmitted,
+            "queued_lookups": expected.queued,
+            "credits_at_most": credits_at_most,
+        },
     )
 
 

@@ -3,6 +3,7 @@
 One word is good for one request a lookup, whatever runs come of it.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from dagster import AssetExecutionContext, Failure
@@ -13,21 +14,30 @@ from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.run_tags import ASKED_AT_TAG, BACKFILL_ID_TAG
 
 
-def requeue_wanted(context: AssetExecutionContext, ledger: Ledger, wanted: list[str]) -> int:
-    """Put what the operator wants sent again into the queue: what had ended when it was asked for.
+def wanted_kinds(wanted: list[str]) -> list[FailureKind]:
+    """The kinds of failures that a run's config names.
 
     Raises:
         Failure: a kind of failure is none.
     """
-    if not wanted:
-        return 0
     try:
-        kinds = [FailureKind(kind) for kind in wanted]
+        return [FailureKind(kind) for kind in wanted]
     except ValueError as error:
         raise Failure(
             f"`resubmit` in the run's config: {error}; it takes any of {', '.join(FailureKind)}.",
             allow_retries=False,
         ) from error
+
+
+def requeue_wanted(
+    context: AssetExecutionContext, ledger: Ledger, kinds: Collection[FailureKind]
+) -> int:
+    """Put what the operator wants sent again into the queue: what had ended when it was asked for.
+
+    Returns how many lookups were put there.
+    """
+    if not kinds:
+        return 0
     with ledger.write() as connection:
         requeued = requeue(connection, context.partition_key, kinds, asked_at(context))
     context.log.info(f"{requeued} lookups are sent again: {', '.join(kinds)}.")

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from lookup_pipeline.datasets.columns import NAMES
+from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.identities import learn_identities
 from lookup_pipeline.enrichment.pace import Window, seconds_to_send
+from lookup_pipeline.enrichment.register import BATCH, requested_rows
 from lookup_pipeline.ledger import Ledger, State, allowances
 from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS
 from lookup_pipeline.ledger.identities import known_lookups
@@ -118,6 +121,22 @@ def _of_partition(
             found += here.add(connection, identities)
         found = replace(found, rejected=found.rejected + len(batch.rejected))
     here.send(max_new)
+    return found
+
+
+def forecast_names(
+    ledger: Ledger, folder: DatasetFolder, lookup_date: str, refresh: Refresh
+) -> Forecast:
+    """What a partition asks for whose `names` are materialized, before it is registered.
+
+    Raises as `register` does.
+    """
+    learn_identities(ledger)
+    found, here = Forecast(lookup_date), _Partition(lookup_date, refresh, _SoFar())
+    for batch in folder.batches(NAMES, lookup_date, BATCH):
+        identities = [row.identity for row in requested_rows(batch)]
+        with ledger.read() as connection:
+            found += here.add(connection, identities)
     return found
 
 

@@ -1,9 +1,10 @@
 """What a run says and keeps to about credits: forecast, maxima, floor, refresh."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from lookup_pipeline import settings
 from lookup_pipeline.ledger.continuation import waiting_to_continue
@@ -141,3 +142,58 @@ def test_a_setting_that_is_none_is_told_before_anything_is_sent(
     assert not result.success
     assert any(name in str(event) for event in result.all_events if event.is_step_failure)
     assert project.sandbox.requests().total == 0
+
+
+def known_before(project: Project) -> list[tuple[object, ...]]:
+    """What the ledger holds about the five people of `CSV`."""
+    with project.ledger.read() as connection:
+        found = connection.execute(select(lookups).where(lookups.c.lookup_id <= 5))
+        return [tuple(row) for row in found]
+
+
+def dies(*_arguments: object, **_options: object) -> None:
+    raise RuntimeError("dies here")
+
+
+@pytest.mark.parametrize(
+    ("config", "stops_at", "expected"),
+    [
+        ({"force_refresh": True}, "register", {"refreshed": 4, "credits_at_most": 5}),
+        ({"force_refresh": True, "max_new_lookups": 3}, "register", {"credits_at_most": 3}),
+        ({"resubmit": ["unconfirmed"]}, "requeue_wanted", {"resubmitted": 1, "refreshed": 0}),
+    ],
+)
+def test_what_sending_people_again_may_cost_is_told_before_any_of_them_is_touched(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, object],
+    stops_at: str,
+    expected: dict[str, int],
+) -> None:
+    project.sandbox.change(complete_after_polls=0)
+    project.write(CSV)
+    project.run(config={"max_new_lookups": 4})
+    project.sandbox.change(html_200=1)
+    project.run()
+    project.sandbox.change(html_200=0)
+    project.write(CSV + "Eve Byron,Employer 9\n")
+    before = known_before(project)
+    # Its package has the asset under this name.
+    module = import_module("lookup_pipeline.assets.lookups")
+    monkeypatch.setattr(module, stops_at, dies)
+    result = project.run(config=config)
+    assert not result.success
+    assert known_before(project) == before
+    (event,) = (each for each in result.all_events if each.is_asset_observation)
+    observation = event.asset_observation_data.asset_observation
+    said = {name: value.value for name, value in observation.metadata.items()}
+    assert said["new_lookups"] == 1
+    assert {name: said[name] for name in expected} == expected
+    assert observation.partition == DATE
+    assert f"{said['credits_at_most']} credits at most" in str(observation.description)
+
+
+def test_a_run_that_sends_nobody_again_tells_no_costs_beforehand(project: Project) -> None:
+    project.write(CSV)
+    result = project.run()
+    assert not any(event.is_asset_observation for event in result.all_events)
