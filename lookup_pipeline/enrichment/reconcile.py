@@ -45,6 +45,7 @@ from lookup_pipeline.ledger.reconciliation import (
     doubt_unsent,
     finish,
     take_up,
+    take_up_refreshes,
 )
 from lookup_pipeline.ledger.registration import Registration
 from lookup_pipeline.ledger.times import utc_now
@@ -236,6 +237,7 @@ class _Reconciling:
                 self._found.taken_up[taken.evidence.state] += 1
                 if taken.evidence.payload is not None and taken.evidence.profile_id is not None:
                     self._found.profiles[taken.lookup_id] = taken.evidence.profile_id
+            take_up_refreshes(self._connection, file.lookup_date, evidence, self._now)
 
 
 def _requested(rows: pa.RecordBatch) -> Iterator[tuple[str | None, ...]]:
@@ -273,6 +275,8 @@ def _evidence(
             attempts=1,
             payload=profile_payload(row["profile_id"], row),
             credits=int(bool(row["emails"] or row["phones"])),
+            refresh_state=_refresh_state(row, is_last=is_last),
+            refresh_failure_kind=row.get("refresh_failure_kind"),
         )
     if dataset is FAILED_LOOKUPS:
         kind = row["failure_kind"]
@@ -298,6 +302,17 @@ def _evidence(
         submitted_at=row["submitted_at"],
         attempts=int(row["submitted_at"] is not None),
     )
+
+
+def _refresh_state(row: dict[str, Any], *, is_last: bool) -> State | None:
+    """Where the refresh of a published profile stands, as far as that can be known now."""
+    # A file of an older version has no such column.
+    published = row.get("refresh_state")
+    if published is None:
+        return None
+    state = State(published)
+    can_be_known = state is State.FAILED or (state is State.QUEUED and is_last)
+    return state if can_be_known else State.UNCONFIRMED
 
 
 def fetch_profiles(

@@ -10,16 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from lookup_pipeline.ledger.answers import store_payloads
 from lookup_pipeline.ledger.bulk import is_one_of
 from lookup_pipeline.ledger.counts import credits_of_partition
-from lookup_pipeline.ledger.identities import known_lookups
+from lookup_pipeline.ledger.identities import KnownLookup, known_lookups
 from lookup_pipeline.ledger.lineage import begin_incarnation, newest_lookup, note_counter
 from lookup_pipeline.ledger.news import note_news, note_news_of
+from lookup_pipeline.ledger.refresh import give_up_identities
 from lookup_pipeline.ledger.states import FailureKind, State
-from lookup_pipeline.ledger.tables import lineage, lookups, partitions
+from lookup_pipeline.ledger.tables import lineage, lookups, memberships, partitions
+
+_kept = lookups.alias("kept")
 
 _REASON = "whether it was sent after this copy of the ledger was made is not known"
 
@@ -41,6 +54,9 @@ class Evidence:
         failure_kind: a `FailureKind` (`FAILED`, `UNCONFIRMED`).
         failure_reason: the provider's words, or ours.
         http_status: of the answer that ended it.
+        refresh_state: where the lookup stands that is to replace this profile (`COMPLETE`); if
+            `QUEUED`, as above.
+        refresh_failure_kind: why it brought none.
     """
 
     identity: str
@@ -55,6 +71,8 @@ class Evidence:
     failure_kind: str | None = None
     failure_reason: str | None = None
     http_status: int | None = None
+    refresh_state: State | None = None
+    refresh_failure_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +165,9 @@ def take_up(
     held = {
         row.lookup_id: row
         for row in connection.execute(
-            select(lookups).where(
+            select(lookups, _kept.c.settled_at.label("kept_settled_at"))
+            .outerjoin(_kept, _kept.c.lookup_id == lookups.c.keeps_lookup_id)
+            .where(
                 is_one_of(
                     connection,
                     lookups.c.lookup_id,
@@ -179,7 +199,9 @@ def take_up(
 def _proves_more(evidence: Evidence, held: Row[Any]) -> bool:
     before = State(held.state)
     if evidence.state is State.COMPLETE:
-        return before is not State.COMPLETE or _is_after(evidence.settled_at, held.settled_at)
+        # A refresh keeps an earlier profile, which says nothing of the refresh itself.
+        known = held.settled_at if before is State.COMPLETE else held.kept_settled_at
+        return known is None or _is_after(evidence.settled_at, known)
     if before is State.COMPLETE:
         return False
     if evidence.state is State.QUEUED:
@@ -214,6 +236,84 @@ def _values(each: TakenUp, now: datetime, deadline: timedelta) -> dict[str, Any]
         "deadline_at": (found.submitted_at or now) + deadline if is_in_flight else None,
         "more_credits": found.credits,
     }
+
+
+def take_up_refreshes(
+    connection: Connection, lookup_date: str, found: Sequence[Evidence], now: datetime
+) -> None:
+    """Bring refreshes in line with what is published beside the profiles that they are to replace.
+
+    Args:
+        connection: a write transaction in which the profiles have been taken up.
+        lookup_date: the partition that shows them.
+        found: the evidence.
+        now: the current time.
+    """
+    by_identity = {each.identity: each for each in found if each.refresh_state is not None}
+    known = known_lookups(connection, by_identity)
+    shown = [each.profile_lookup_id for each in known.values() if each.profile_lookup_id]
+    times = select(lookups.c.lookup_id, lookups.c.settled_at).where(
+        is_one_of(connection, lookups.c.lookup_id, shown)
+    )
+    settled_at = {row.lookup_id: row.settled_at for row in connection.execute(times)}
+    changed = []
+    for identity, lookup in known.items():
+        evidence, kept = by_identity[identity], lookup.profile_lookup_id
+        if kept is None or settled_at[kept] != evidence.settled_at:
+            # The ledger knows a newer profile than this refresh was to replace.
+            continue
+        refresh = lookup
+        if lookup.state is State.COMPLETE:
+            refresh = _add_refresh(connection, identity, lookup, lookup_date)
+        if refresh.state is State.IN_FLIGHT and evidence.refresh_state is State.UNCONFIRMED:
+            # It can be asked about.
+            continue
+        changed.append(refresh.lookup_id)
+        _set_refresh(connection, refresh.lookup_id, evidence, now)
+        connection.execute(
+            update(memberships)
+            .where(memberships.c.lookup_date == lookup_date, memberships.c.lookup_id == kept)
+            .values(lookup_id=refresh.lookup_id)
+        )
+    note_news_of(connection, changed)
+
+
+def _add_refresh(
+    connection: Connection, identity: str, followed: KnownLookup, lookup_date: str
+) -> KnownLookup:
+    """Have a new lookup take over from a complete one, whose profile it keeps."""
+    give_up_identities(connection, {identity: followed})
+    number = newest_lookup(connection) + 1
+    values: dict[str, ColumnElement[Any]] = {
+        "lookup_id": literal(number),
+        "identity": literal(identity),
+        "parameters": lookups.c.parameters,
+        "state": literal(State.UNCONFIRMED.value),
+        "first_date": literal(lookup_date),
+        "keeps_lookup_id": lookups.c.lookup_id,
+    }
+    earlier = select(*values.values()).where(lookups.c.lookup_id == followed.lookup_id)
+    connection.execute(insert(lookups).from_select(list(values), earlier))
+    return KnownLookup(number, lookup_date, State.UNCONFIRMED, identity, followed.lookup_id)
+
+
+def _set_refresh(connection: Connection, lookup_id: int, evidence: Evidence, now: datetime) -> None:
+    is_queued = evidence.refresh_state is State.QUEUED
+    is_in_doubt = evidence.refresh_state is State.UNCONFIRMED
+    kind = FailureKind.UNCONFIRMED.value if is_in_doubt else evidence.refresh_failure_kind
+    connection.execute(
+        update(lookups)
+        .where(lookups.c.lookup_id == lookup_id)
+        .values(
+            state=evidence.refresh_state,
+            failure_kind=None if is_queued else kind,
+            failure_reason=_REASON if is_in_doubt else None,
+            # When it ended is not published: a refresh by age counts from here.
+            settled_at=None if is_queued else now,
+            lease_until=None,
+            next_poll_at=None,
+        )
+    )
 
 
 def finish(

@@ -1,6 +1,7 @@
 """Reconcile takes up what can be proved, by identity, and leaves the rest in doubt."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,8 +19,11 @@ from lookup_pipeline.datasets.columns import (
 from lookup_pipeline.datasets.submission_counters import SubmissionCounter, SubmissionCounters
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.reconcile import Reconciliation, fetch_profiles, reconcile
+from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import FailureKind, State
 from lookup_pipeline.ledger.lineage import read_lineage, require_reconcile
+from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.registration import Registered
 from lookup_pipeline.ledger.resubmission import requeue
 from lookup_pipeline.ledger.tables import lookups, payloads
 from lookup_pipeline.sandbox.process import RunningSandbox
@@ -202,6 +206,104 @@ def test_a_backup_of_a_quiet_ledger_doubts_nobody(
         old.submit()
     assert set(sent(sandbox).values()) == {1}
     assert len(sent(sandbox)) == 10
+
+
+def refresh(pipeline: Pipeline, day: str = DAY, *, after: timedelta | None = None) -> Registered:
+    """Register again, with everybody to be looked up again; with `after`, by their age."""
+    now = pipeline.clock()
+    wanted = Refresh(now, after, after) if after else Refresh(now, all_before=now)
+    return register(pipeline.ledger, pipeline.output, day, wanted)
+
+
+def without_refresh(rows: list[Row]) -> list[Row]:
+    return [
+        {name: value for name, value in row.items() if not name.startswith("refresh_")}
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("copied", ["before", "registered", "lost"])
+def test_a_refresh_that_the_ledger_forgot_is_taken_up_and_nobody_is_sent_a_third_time(
+    pipeline: Pipeline, sandbox: RunningSandbox, copied: str
+) -> None:
+    sandbox.change(complete_after_polls=1)
+    pipeline.register(people(20))
+    pipeline.submit()
+    pipeline.settle()
+    pipeline.publish()
+    before = copy_of_ledger(pipeline)
+    pipeline.clock.advance(days=1)
+    assert refresh(pipeline).refreshed == 20
+    if copied == "registered":
+        before = copy_of_ledger(pipeline)
+    sandbox.change(seed=5, not_found=0.3, drop_connection_after=0.3)
+    pipeline.submit(max_new=16)
+    sandbox.change(not_found=0, drop_connection_after=0)
+    pipeline.publish()
+    profiles = shown(pipeline, PROFILES)
+    states = Counter(row["refresh_state"] for row in profiles)
+    assert states.keys() == {"queued", "in_flight", "failed", "unconfirmed"}
+
+    source = lost(pipeline, sandbox) if copied == "lost" else restored(pipeline, sandbox, before)
+    with source as old:
+        old.clock = pipeline.clock
+        take_up(old)
+        old.publish()
+        after = shown(old, PROFILES)
+        assert without_refresh(after) == without_refresh(profiles), "every profile stays"
+        left = Counter(row["refresh_state"] for row in after)
+        # Their ids are not published, so those in flight can't be asked about.
+        in_doubt = states["unconfirmed"] + states["in_flight"]
+        assert left == {
+            "queued": states["queued"],
+            "failed": states["failed"],
+            "unconfirmed": in_doubt,
+        }
+        kinds = Counter(row["refresh_failure_kind"] for row in after)
+        assert kinds == {
+            None: states["queued"],
+            "not_found": states["failed"],
+            "unconfirmed": in_doubt,
+        }
+        old.register(people(20), NEXT_DAY)
+        assert refresh(old, NEXT_DAY, after=timedelta(minutes=1)).refreshed == 0
+        before_submission = sent(sandbox)
+        old.submit(NEXT_DAY)
+        old.settle()
+        old.publish()
+        assert sum((sent(sandbox) - before_submission).values()) == states["queued"]
+        assert len(old.rows(PROFILES)) == 20
+    assert max(sent(sandbox).values()) == 2
+
+
+def test_a_newer_profile_than_the_refresh_was_to_replace_is_not_put_back(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    """An older partition's file still shows the profile before, and how its refresh stood then."""
+    for day in (DAY, NEXT_DAY):
+        pipeline.register(people(3), day)
+        pipeline.submit(day)
+        pipeline.settle()
+        pipeline.publish(day)
+    pipeline.clock.advance(days=1)
+    refresh(pipeline)
+    refresh(pipeline, NEXT_DAY)
+    pipeline.publish(NEXT_DAY)
+    pipeline.submit()
+    pipeline.settle()
+    pipeline.publish()
+    profiles = shown(pipeline, PROFILES)
+    stale = pipeline.rows(PROFILES, NEXT_DAY)
+    assert {row["refresh_state"] for row in stale} == {"queued"}
+    with lost(pipeline, sandbox) as new:
+        new.clock = pipeline.clock
+        take_up(new)
+        for day in (DAY, NEXT_DAY):
+            new.publish(day)
+            assert {row["refresh_state"] for row in new.rows(PROFILES, day)} == {None}
+            assert [row["completed_at"] for row in new.rows(PROFILES, day)] == [
+                row["completed_at"] for row in profiles
+            ]
 
 
 def test_a_dry_run_changes_nothing_and_counts_the_same(
