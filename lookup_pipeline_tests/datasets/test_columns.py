@@ -80,9 +80,11 @@ def test_the_columns_that_the_contract_names_are_there() -> None:
         *IDENTIFYING,
         "state",
         "api_status",
+        "profile_id",
         "submitted_at",
         "last_polled_at",
     ]
     profiles = names_of(PROFILES)
     assert profiles[:13] == [*IDENTIFYING, "submitted_at", "completed_at", "profile_id"]
+    assert profiles[13:15] == ["refresh_state", "refresh_failure_kind"]
     assert profiles[-2:] == ["extra", "source_columns"]
