@@ -9,6 +9,7 @@ from dagster import (
     Failure,
     MaterializeResult,
     MetadataValue,
+    TableRecord,
     multi_asset,
 )
 
@@ -20,10 +21,17 @@ from lookup_pipeline.assets.specs import (
     state_metadata,
     warning,
 )
-from lookup_pipeline.assets.submission import SubmissionConfig, submit_partition, why_queued
+from lookup_pipeline.assets.submission import (
+    SubmissionConfig,
+    may_go_on,
+    run_policy,
+    submit_partition,
+    why_queued,
+)
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REJECTED_NAMES
 from lookup_pipeline.datasets.storage import DatasetFolder
-from lookup_pipeline.enrichment.forecast import forecast_names, seconds_needed
+from lookup_pipeline.enrichment.duration_estimate import NEVER, Sending, Simulation
+from lookup_pipeline.enrichment.forecast import forecast_names
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import FailureKind, Ledger
@@ -35,13 +43,11 @@ from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.settings import (
-    MAX_NEW_PER_DAY,
-    MAX_NEW_PER_RUN,
     REFRESH_AFTER_DAYS,
     RETRY_FAILED_AFTER_DAYS,
+    ConfigurationError,
     check_settings,
     days,
-    maximum,
 )
 
 POOL = "rocketreach"
@@ -73,7 +79,7 @@ def lookups(
     refresh, kinds = _refresh(context, config), wanted_kinds(config.resubmit)
     if kinds or not refresh.is_off:
         # Yielded, so that it is recorded at once; what a step logs as an event waits for its end.
-        yield _costs_before(context, book, output, refresh, kinds, config)
+        yield _costs_before(context, book, rocketreach, output, refresh, kinds, config)
     try:
         registered = register(book, output, lookup_date, refresh)
     except OutdatedLedgerError as error:
@@ -83,7 +89,7 @@ def lookups(
         f"{registered.refreshed} of these take the place of old ones."
     )
     resubmitted = requeue_wanted(context, book, kinds)
-    forecast = _forecast(book, rocketreach, lookup_date, config)
+    forecast = _forecast(context, book, rocketreach, config)
     context.log.info(
         f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} credits at "
         "most."
@@ -133,6 +139,7 @@ def _refresh(context: AssetExecutionContext, config: SubmissionConfig) -> Refres
 def _costs_before(
     context: AssetExecutionContext,
     ledger: Ledger,
+    rocketreach: RocketReach,
     output: DatasetFolder,
     refresh: Refresh,
     kinds: Collection[FailureKind],
@@ -147,8 +154,8 @@ def _costs_before(
     with ledger.read() as connection:
         again = count_resubmittable(connection, kinds, [lookup_date])
     resubmitted = sum(again.get(lookup_date, {}).values())
-    to_send, most = expected.to_send + resubmitted, maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
-    credits_at_most = to_send if most is None else min(to_send, most)
+    to_send = expected.to_send + resubmitted
+    credits_at_most = _send(context, ledger, rocketreach, config, to_send).lookups
     message = (
         f"About to be sent: {expected.new} new lookups, {expected.refreshed} refreshes, "
         f"{resubmitted} resubmissions, {expected.queued} that wait in the queue. That costs "
@@ -170,18 +177,47 @@ def _costs_before(
 
 
 def _forecast(
-    ledger: Ledger, rocketreach: RocketReach, lookup_date: str, config: SubmissionConfig
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    rocketreach: RocketReach,
+    config: SubmissionConfig,
 ) -> dict[str, Any]:
     """What is about to be sent, as `lookup-pipeline plan` tells it."""
-    most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
     with ledger.read() as connection:
-        to_send = count_queued(connection, lookup_date)
-        credits_at_most = to_send if most is None else min(to_send, most)
-        seconds = seconds_needed(
-            connection, credits_at_most, rocketreach.rate, maximum(MAX_NEW_PER_DAY), utc_now()
-        )
-    return {
+        to_send = count_queued(connection, context.partition_key)
+    sending = _send(context, ledger, rocketreach, config, to_send)
+    found: dict[str, Any] = {
         "lookups_to_send": to_send,
-        "credits_at_most": credits_at_most,
-        "expected_seconds": "never: a limit is 0" if seconds is None else round(seconds, 1),
+        "credits_at_most": sending.lookups,
+        "expected_seconds": "never: a limit is 0"
+        if NEVER in sending.held_back
+        else round(sending.seconds, 1),
     }
+    if len(sending.days) > 1:
+        found["lookups_by_day"] = MetadataValue.table(
+            [TableRecord({"day": day, "lookups": sent}) for day, sent in sending.days.items()]
+        )
+    return found
+
+
+def _send(
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    rocketreach: RocketReach,
+    config: SubmissionConfig,
+    lookups: int,
+) -> Sending:
+    """Simulate that this run sends so many lookups, and what resumes it the rest.
+
+    Raises:
+        Failure: a setting is invalid; a partition that has nothing to send needs none.
+    """
+    if not lookups:
+        return Sending()
+    try:
+        policy, resumes = run_policy(rocketreach, config), may_go_on(context, config)
+    except ConfigurationError as error:
+        raise Failure(f"{error} ({lookups} lookups stay queued.)", allow_retries=False) from error
+    with ledger.read() as connection:
+        simulation = Simulation.from_ledger(connection, policy, utc_now(), resumes=resumes)
+    return simulation.send(lookups)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.enrichment import budget
+from lookup_pipeline.enrichment.budget import SubmissionPolicy
 from lookup_pipeline.enrichment.continuation import note_end, note_trouble
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
@@ -71,7 +72,7 @@ def why_queued(
 ) -> str | None:
     """Why a submission has left some unsent, and what makes it go on; None where it has not."""
     goes_on = "materialize lookups again"
-    if _may_go_on(context, config):
+    if may_go_on(context, config):
         goes_on = "queued_lookups_sensor goes on by itself"
     match report:
         case SubmissionReport(capped_by=budget.MAX_NEW):
@@ -92,6 +93,16 @@ def why_queued(
                 "lookups again"
             )
     return None
+
+
+def run_policy(rocketreach: RocketReach, config: SubmissionConfig) -> SubmissionPolicy:
+    """What a run's submission keeps to.
+
+    Raises:
+        ConfigurationError: a setting is invalid.
+    """
+    max_new = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
+    return replace(rocketreach.policy, max_new=max_new)
 
 
 def submit_partition(
@@ -124,9 +135,8 @@ def submit_partition(
                 lookup_date,
                 context.run.run_id,
                 replace(
-                    rocketreach.policy,
+                    run_policy(rocketreach, config),
                     seconds=_seconds_left(context, config.max_seconds),
-                    max_new=maximum(MAX_NEW_PER_RUN, config.max_new_lookups),
                 ),
                 progress=_Progress(context),
             )
@@ -137,7 +147,7 @@ def submit_partition(
         OutdatedLedgerError,
         StorageError,
     ) as error:
-        if _may_go_on(context, config):
+        if may_go_on(context, config):
             in_backfill = is_in_backfill(context.run.tags)
             note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
         with ledger.read() as connection:
@@ -147,7 +157,7 @@ def submit_partition(
             metadata={"rows_queued": counts.queued},
             allow_retries=False,
         ) from error
-    if _may_go_on(context, config):
+    if may_go_on(context, config):
         note_end(ledger, lookup_date, report, in_backfill=is_in_backfill(context.run.tags))
     return report
 
@@ -163,7 +173,7 @@ def _marked_as_sending(context: AssetExecutionContext) -> Iterator[None]:
         context.instance.add_run_tags(run_id, {SENDING_TAG: "done"})
 
 
-def _may_go_on(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
+def may_go_on(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
     """Whether what is left over may be sent without another word: not where this run was bounded.
 
     A command bounds its runs in time, and goes on with them itself.

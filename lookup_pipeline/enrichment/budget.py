@@ -1,5 +1,6 @@
 """How many lookups may go out now: by the operator's maxima, and by what the plan still allows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ from sqlalchemy import Connection
 from lookup_pipeline.enrichment.account import Plan, credit_warning, learn_allowances
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES, Clock
 from lookup_pipeline.ledger import Ledger, allowances
+from lookup_pipeline.ledger.allowances import Known
 from lookup_pipeline.ledger.times import EPOCH
 from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketReachError
 
@@ -19,6 +21,10 @@ MAX_A_DAY = "max_new_lookups_per_day"
 
 MIN_CREDITS = "min_credits"
 """What stopped a submission: the floor of credits."""
+
+LONGEST_WAIT = timedelta(seconds=90)
+"""A run waits this long for a window of the plan to open (the shortest lasts a minute); for a
+longer one it ends, the rest queued."""
 
 # While the account does not tell what is left, what is used up is asked about so often.
 _ACCOUNT_SILENCE = timedelta(minutes=1)
@@ -50,8 +56,8 @@ class SubmissionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a budget allows.
+class SendDecision:
+    """What may go out.
 
     Attributes:
         lookups: how many may go out now.
@@ -66,6 +72,61 @@ class Verdict:
     look_again_at: datetime | None = None
     capped_by: str | None = None
     asks_account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What has been sent already.
+
+    Attributes:
+        by_run: lookups by this submission.
+        today: requests of this day, UTC, by all.
+    """
+
+    by_run: int
+    today: int
+
+
+def decide(
+    policy: SubmissionPolicy,
+    sent: Sent,
+    every: Sequence[Known],
+    wanted: int,
+    now: datetime,
+) -> SendDecision:
+    """Decide how many of the lookups that are wanted now may go out.
+
+    Submissions and estimates both ask here, so that one is what the other says.
+
+    Args:
+        policy: what an operator may set.
+        sent: what has been sent already.
+        every: the plan's windows and the credits above the floor, as they stand.
+        wanted: lookups that are ready.
+        now: the current time.
+    """
+    if policy.max_new is not None:
+        wanted = min(wanted, policy.max_new - sent.by_run)
+        if wanted <= 0:
+            return SendDecision(capped_by=MAX_NEW)
+    if policy.max_a_day is not None:
+        wanted = min(wanted, policy.max_a_day - sent.today)
+        if wanted <= 0:
+            return SendDecision(until=allowances.next_day(now), capped_by=MAX_A_DAY)
+    left = allowances.find_left(every)
+    if left is None:
+        return SendDecision(wanted)
+    if left.lookups:
+        return SendDecision(min(wanted, left.lookups))
+    if left.look_again_at <= now:
+        return SendDecision(asks_account=True)
+    # Where our own claims have used them up, the account is asked in a moment.
+    floor = left.by == allowances.CREDITS and left.opens_at - now > _ACCOUNT_SILENCE
+    return SendDecision(
+        until=left.opens_at,
+        look_again_at=left.look_again_at,
+        capped_by=MIN_CREDITS if floor else None,
+    )
 
 
 class Budget:
@@ -91,38 +152,19 @@ class Budget:
         """It went back into the queue, and certainly was not processed: it has cost nothing."""
         self._sent.discard(lookup_id)
 
-    def verdict(self, connection: Connection, wanted: int, now: datetime) -> Verdict:
+    def decide(self, connection: Connection, wanted: int, now: datetime) -> SendDecision:
         """How many of the lookups that are wanted now may go out."""
         if not self._knows_account:
             if self._asks_at > now:
-                return Verdict(until=self._asks_at)
-            return Verdict(asks_account=True)
-        policy = self._policy
-        if policy.max_new is not None:
-            wanted = min(wanted, policy.max_new - len(self._sent))
-            if wanted <= 0:
-                return Verdict(capped_by=MAX_NEW)
-        if policy.max_a_day is not None:
-            wanted = min(wanted, policy.max_a_day - allowances.sent_on(connection, now))
-            if wanted <= 0:
-                return Verdict(until=allowances.next_day(now), capped_by=MAX_A_DAY)
-        return self._by_plan(connection, wanted, now)
-
-    @staticmethod
-    def _by_plan(connection: Connection, wanted: int, now: datetime) -> Verdict:
-        left = allowances.left(connection)
-        if left is None:
-            return Verdict(wanted)
-        if left.lookups:
-            return Verdict(min(wanted, left.lookups))
-        if left.look_again_at <= now:
-            return Verdict(asks_account=True)
-        # Where our own claims have used them up, the account is asked in a moment.
-        floor = left.by == allowances.CREDITS and left.opens_at - now > _ACCOUNT_SILENCE
-        return Verdict(
-            until=left.opens_at,
-            look_again_at=left.look_again_at,
-            capped_by=MIN_CREDITS if floor else None,
+                return SendDecision(until=self._asks_at)
+            return SendDecision(asks_account=True)
+        sent_today = allowances.sent_on(connection, now)
+        return decide(
+            self._policy,
+            Sent(len(self._sent), sent_today),
+            allowances.known(connection),
+            wanted,
+            now,
         )
 
     def ask_account(

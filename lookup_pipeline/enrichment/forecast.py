@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from lookup_pipeline.datasets.columns import NAMES
 from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.enrichment.duration_estimate import Sending, Simulation
 from lookup_pipeline.enrichment.identities import learn_identities
-from lookup_pipeline.enrichment.pace import Window, seconds_to_send
 from lookup_pipeline.enrichment.register import BATCH, requested_rows
-from lookup_pipeline.ledger import Ledger, State, allowances
-from lookup_pipeline.ledger.allowances import CREDITS, WINDOWS
+from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger.identities import known_lookups
 from lookup_pipeline.ledger.refresh import Refresh, lookups_of, outdated
 from lookup_pipeline.names.files import NamesFile
@@ -34,6 +32,7 @@ class Forecast:
         new: lookups that nobody has asked for before.
         refreshed: lookups that follow one whose data are old.
         queued: lookups that were asked for before, and wait in the queue.
+        sending: what of it goes out, and when.
     """
 
     lookup_date: str
@@ -43,10 +42,11 @@ class Forecast:
     new: int = 0
     refreshed: int = 0
     queued: int = 0
+    sending: Sending = field(default_factory=Sending)
 
     @property
     def to_send(self) -> int:
-        """Lookups to be sent: at most a credit each."""
+        """Lookups that are wanted, whether or not a limit lets them out."""
         return self.new + self.refreshed + self.queued
 
     def __add__(self, other: "Forecast") -> "Forecast":
@@ -58,6 +58,7 @@ class Forecast:
             self.new + other.new,
             self.refreshed + other.refreshed,
             self.queued + other.queued,
+            self.sending + other.sending,
         )
 
 
@@ -67,7 +68,7 @@ class _SoFar:
 
     Attributes:
         asked_for: people for whom they will have made a lookup, or sent one that waited.
-        unsent: those of them whose lookup their maximum keeps in the queue, in its order.
+        unsent: those of them whose lookup a limit keeps in the queue, in its order.
     """
 
     asked_for: set[str] = field(default_factory=set)
@@ -78,7 +79,7 @@ def forecast(
     ledger: Ledger,
     files_by_date: Sequence[tuple[str, Sequence[NamesFile]]],
     refresh: Refresh,
-    max_new: int | None = None,
+    simulation: Simulation,
     reports: "list[FileReport] | None" = None,
 ) -> list[Forecast]:
     """What these partitions ask for, if they are enriched one after the other.
@@ -87,7 +88,7 @@ def forecast(
         ledger: what is known already; only read, once it has learned today's identities.
         files_by_date: partition keys, each with its files, in the order of the runs.
         refresh: who is looked up again.
-        max_new: lookups that one run may send; None for any number.
+        simulation: lets the runs send.
         reports: takes how each file was read.
 
     Raises:
@@ -96,7 +97,7 @@ def forecast(
     learn_identities(ledger)
     so_far = _SoFar()
     return [
-        _of_partition(ledger, date, files, refresh, max_new, so_far, reports)
+        _of_partition(ledger, date, files, refresh, simulation, so_far, reports)
         for date, files in files_by_date
     ]
 
@@ -106,7 +107,7 @@ def _of_partition(
     lookup_date: str,
     files: Sequence[NamesFile],
     refresh: Refresh,
-    max_new: int | None,
+    simulation: Simulation,
     so_far: _SoFar,
     reports: "list[FileReport] | None",
 ) -> Forecast:
@@ -120,8 +121,7 @@ def _of_partition(
         with ledger.read() as connection:
             found += here.add(connection, identities)
         found = replace(found, rejected=found.rejected + len(batch.rejected))
-    here.send(max_new)
-    return found
+    return replace(found, sending=here.send(simulation))
 
 
 def forecast_names(
@@ -184,45 +184,13 @@ class _Partition:
             queued=len(waiting) + unsent,
         )
 
-    def send(self, max_new: int | None) -> None:
-        """Note what the partition's run leaves behind for the ones after it."""
+    def send(self, simulation: Simulation) -> Sending:
+        """Let the partition's run send, and note what it leaves behind for the ones after it."""
         before = [who for who in self._so_far.unsent if who in self._seen]
         queue = [*(self._waiting[number] for number in sorted(self._waiting)), *before, *self._new]
-        sent = queue if max_new is None else queue[:max_new]
+        sending = simulation.send(len(queue))
         self._so_far.asked_for.update(queue)
         self._so_far.unsent |= dict.fromkeys(queue)
-        for who in sent:
+        for who in queue[: sending.lookups]:
             del self._so_far.unsent[who]
-
-
-def seconds_needed(
-    connection: Connection,
-    lookups: int,
-    per_second: float,
-    max_a_day: int | None,
-    now: datetime,
-) -> float | None:
-    """How long so many lookups take by the limits that are known; None where they never end.
-
-    Args:
-        connection: a read transaction.
-        lookups: how many are to be sent.
-        per_second: the ceiling over all operations; 0 for none.
-        max_a_day: the operator's own maximum; None for none.
-        now: the current time.
-    """
-    windows = []
-    for row in allowances.known(connection):
-        if row.name == CREDITS or row.limit is None:
-            continue
-        length = WINDOWS[row.name]
-        opens_in = None
-        if row.opened_at is not None:
-            opens_in = max((row.opened_at + length - now).total_seconds(), 0)
-        windows.append(Window(row.limit, row.remaining, length.total_seconds(), opens_in))
-    if max_a_day is not None:
-        sent = allowances.sent_on(connection, now)
-        until_midnight = (allowances.next_day(now) - now).total_seconds()
-        day = WINDOWS["day"].total_seconds()
-        windows.append(Window(max_a_day, max_a_day - sent, day, until_midnight))
-    return seconds_to_send(lookups, per_second, windows)
+        return sending

@@ -23,7 +23,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from lookup_pipeline.datasets.storage import DatasetFolder
-from lookup_pipeline.enrichment.budget import Budget, SubmissionPolicy
+from lookup_pipeline.enrichment.budget import LONGEST_WAIT, Budget, SubmissionPolicy
 from lookup_pipeline.enrichment.lineage import CounterKeeper
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
@@ -56,10 +56,6 @@ from lookup_pipeline.rocketreach import (
 # Requests at once. Ten a second at a second or more each keep this many busy; more would only
 # put more lookups in doubt when the process dies.
 WORKERS = 16
-
-# A run waits this long for a window of the plan to open (the shortest lasts a minute); for a
-# longer one it ends, the rest queued.
-LONGEST_WAIT = timedelta(seconds=90)
 
 # Seconds between looks at the clock while nothing happens.
 _TURN = 1.0
@@ -341,22 +337,22 @@ class _Submission:
         return stopped or self.report.was_limited or not self._may_claim
 
     def _claim_some(self, connection: Connection, free: int, now: datetime) -> _Turn:
-        verdict = self._budget.verdict(connection, free, now)
-        if verdict.asks_account:
+        decision = self._budget.decide(connection, free, now)
+        if decision.asks_account:
             return _Turn(pause=_NOW, asks_account=True)
-        if verdict.capped_by is not None:
+        if decision.capped_by is not None:
             # What is in the air may yet be put back, and leave room.
             if not self._in_air:
                 self.report = replace(
-                    self.report, capped_by=verdict.capped_by, waits_until=verdict.until
+                    self.report, capped_by=decision.capped_by, waits_until=decision.until
                 )
             return _Turn()
-        if verdict.until is not None:
-            return self._pause(verdict.until, now, verdict.look_again_at)
+        if decision.until is not None:
+            return self._pause(decision.until, now, decision.look_again_at)
         if not (covered := self._keeper.room()):
             return _Turn(pause=_COUNTER_PAUSE)
         rate = self._policy.plan.requests_per_second
-        permits = limits.take(connection, limits.LOOKUPS, min(verdict.lookups, covered), rate, now)
+        permits = limits.take(connection, limits.LOOKUPS, min(decision.lookups, covered), rate, now)
         if not permits.slots:
             return self._pause(now + permits.wait, now)
         claims: list[Claim] = []

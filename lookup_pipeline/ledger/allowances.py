@@ -6,11 +6,10 @@ expected to open, and now and then before: how the provider lays its windows is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import allowances, days, lookups
@@ -87,6 +86,43 @@ class Left:
     look_again_at: datetime = EPOCH
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An allowance as it stands.
+
+    Attributes:
+        name: of `WINDOWS`, or `CREDITS`.
+        limit: lookups in a whole window; None for credits.
+        remaining: lookups left.
+        opened_at: when the first lookup of the window left, as we know it.
+        look_again_at: used up: the account is not asked before then.
+    """
+
+    name: str
+    limit: int | None
+    remaining: int
+    opened_at: datetime | None = None
+    look_again_at: datetime | None = None
+
+    def spend(self, number: int, now: datetime) -> "Known":
+        """Return it after so many lookups, as `spend` leaves it where nobody asks the account."""
+        remaining, opened_at = self.remaining - number, self.opened_at or now
+        if remaining > 0:
+            return replace(self, remaining=remaining, opened_at=opened_at)
+        length = WINDOWS.get(self.name)
+        at = now + _LONGEST_BETWEEN_LOOKS if length is None else opened_at + length + _MARGIN
+        return replace(self, remaining=0, opened_at=opened_at, look_again_at=at)
+
+    def reopen(self, now: datetime) -> "Known":
+        """Return it as a new window where this one is over."""
+        length = WINDOWS.get(self.name)
+        if length is None or self.limit is None or self.opened_at is None:
+            return self
+        if self.opened_at + length + _MARGIN > now:
+            return self
+        return Known(self.name, self.limit, self.limit)
+
+
 # Built once: composing a statement costs more than running it.
 _KNOWN = select(allowances).order_by(allowances.c.name)
 _SPEND = (
@@ -161,26 +197,33 @@ def look_later(connection: Connection, at: datetime) -> None:
     )
 
 
-def known(connection: Connection) -> Sequence[Row[Any]]:
-    """Every allowance as it stands: `name`, `limit`, `remaining`, `opened_at`."""
-    return connection.execute(_KNOWN).all()
+def known(connection: Connection) -> list[Known]:
+    """Every allowance as it stands."""
+    return [
+        Known(row.name, row.limit, row.remaining, row.opened_at, row.look_again_at)
+        for row in connection.execute(_KNOWN)
+    ]
 
 
 def left(connection: Connection) -> Left | None:
     """What may be sent by what is known; None where nothing limits it. The account is not asked."""
-    every = known(connection)
+    return find_left(known(connection))
+
+
+def find_left(every: Sequence[Known]) -> Left | None:
+    """What these allowances let out; None where there are none."""
     if not every:
         return None
     tightest = min(every, key=lambda row: row.remaining)
     if tightest.remaining:
         return Left(tightest.remaining, tightest.name)
     used_up = {
-        row.name: _opens_at(row.name, row.opened_at, row.look_again_at)
+        row.name: _opens_at(row.name, row.opened_at, row.look_again_at or EPOCH)
         for row in every
         if not row.remaining
     }
     last = max(used_up, key=used_up.__getitem__)
-    look_again_at = min(row.look_again_at for row in every if not row.remaining)
+    look_again_at = min(row.look_again_at or EPOCH for row in every if not row.remaining)
     return Left(0, last, used_up[last], look_again_at)
 
 

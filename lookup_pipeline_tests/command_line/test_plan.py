@@ -1,9 +1,12 @@
 """`lookup-pipeline plan`: what will be charged is said before, and nothing is sent."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import DAY, NEXT_DAY, Workplace, told
 
@@ -38,6 +41,8 @@ def test_the_forecast_is_what_is_charged_where_everybody_is_found(
         "refreshed": 0,
         "queued_lookups": 0,
         "credits_at_most": 4,
+        "stay_queued": 0,
+        "days": [{"day": utc_now().date().isoformat(), "lookups": 4}],
     }
     assert (second["rows_reused"], second["new_lookups"], second["rows_rejected"]) == (2, 2, 1)
     done = workplace.run("run", "--date", DAY, "--to", NEXT_DAY)
@@ -61,6 +66,44 @@ def test_what_is_doubtful_about_the_files_is_said_before_anything_is_paid(
     assert f"Warning: {missing}" in shown
     assert DAY in shown
     assert NEXT_DAY in shown
+
+
+def test_a_days_maximum_and_the_floor_of_credits_are_kept_by_the_plan_as_by_the_run(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(credits=10, complete_after_polls=0)
+    write_two_dates(workplace)
+    limits = {
+        "LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY": "3",
+        "LOOKUP_PIPELINE_MIN_CREDITS": "5",
+    }
+    found = plan(workplace, "--to", NEXT_DAY, **limits)
+    today = utc_now().date()
+    days = [today.isoformat(), (today + timedelta(days=1)).isoformat()]
+    total = found["total"]
+    assert total["days"] == [{"day": days[0], "lookups": 3}, {"day": days[1], "lookups": 2}]
+    assert (total["credits_at_most"], total["stay_queued"]) == (5, 1)
+    assert [each["credits_at_most"] for each in found["partitions"]] == [4, 1]
+    (held_back,) = found["warnings"]
+    assert held_back.startswith("1 lookups stay queued: no credits are left above the floor")
+    shown = workplace.run("plan", "--date", DAY, "--to", NEXT_DAY, **limits).stdout
+    assert f"Warning: {held_back}." in shown
+    assert re.search(rf"{days[1]} +│ +2 ", shown)
+    workplace.run("run", "--date", DAY, "--to", NEXT_DAY, "--timeout", "60", **limits)
+    assert len(sandbox.lookups()) == 3
+    # The rest of the dates comes by itself, and is said where somebody plans another one.
+    (warning,) = plan(workplace, **limits)["warnings"][-1:]
+    assert "2 queued lookups of other dates go out by themselves" in warning
+
+
+def test_too_few_credits_are_a_warning_in_both_forms(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(credits=3)
+    write_two_dates(workplace)
+    assert plan(workplace)["warnings"] == ["3 credits left, up to 4 needed"]
+    shown = workplace.run("plan", "--date", DAY).stdout
+    assert "Warning: 3 credits left, up to 4 needed." in shown
 
 
 def test_who_is_not_found_makes_it_cheaper_never_dearer(
@@ -124,7 +167,7 @@ def test_the_plans_limits_say_how_long_it_takes(
     # Seven minutes for the hundred of an hour, and the rest in the second one.
     assert 3_600 <= plan(workplace)["seconds"] < 3_600 + 120
     shown = workplace.run("plan", "--date", DAY).stdout
-    assert "The limits make sending them take 1:0" in shown
+    assert re.search(r"Sending takes about 6\d minutes; results arrive later.", shown)
 
 
 def test_credits_that_are_not_recognised_are_told_with_the_accounts_kinds(
