@@ -1,6 +1,6 @@
 """`status`: how partitions stand, and what is left of credits and limits."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,12 @@ from lookup_pipeline.enrichment.account import ask_account, credit_warning
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
-from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.ledger.counts import (
+    ChargesInDoubt,
+    PartitionCounts,
+    charges_in_doubt,
+    count_partitions,
+)
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import Account, RocketReachError
@@ -29,7 +34,9 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     """
     ledger = LedgerResource().open()
     with ledger.read() as connection:
-        counts = count_partitions(connection, None if lookup_date is None else [lookup_date])
+        wanted = None if lookup_date is None else [lookup_date]
+        counts = count_partitions(connection, wanted)
+        in_doubt = charges_in_doubt(connection, wanted)
         going_on = waiting_to_continue(connection)
         queued = {
             each.lookup_date: queued_until(connection, each.lookup_date)
@@ -40,7 +47,9 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     account, trouble, warnings = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
-        console.file.write(_as_json(counts, queued, problem, account, trouble, warnings) + "\n")
+        console.file.write(
+            _as_json(counts, in_doubt, queued, problem, account, trouble, warnings) + "\n"
+        )
         return
     if problem is not None:
         console.print(f"Warning: {problem}", soft_wrap=True)
@@ -48,7 +57,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         console.print(counts_table(counts, "Rows by state"))
     else:
         console.print("Nothing is registered yet.")
-    told = [f"Warning: {each}." for each in warnings]
+    told = [*_doubt_remarks(in_doubt), *(f"Warning: {each}." for each in warnings)]
     for each in (*remarks(total(counts)), *_queue_remarks(queued, going_on), *told):
         console.print(each, soft_wrap=True)
     if account is None:
@@ -79,6 +88,16 @@ def _account(ledger: Ledger) -> tuple[Account | None, str | None, list[str]]:
     return account, None, [] if doubt is None else [doubt]
 
 
+def _doubt_remarks(in_doubt: Mapping[str, ChargesInDoubt]) -> Iterator[str]:
+    charges = sum(in_doubt.values(), ChargesInDoubt())
+    if charges.total:
+        yield (
+            f"Beyond these credits up to {charges.total} more may have been charged: "
+            f"{charges.in_flight} in flight, {charges.unconfirmed} unconfirmed, "
+            f"{charges.other_tries} for other tries that were not answered for good."
+        )
+
+
 def _queue_remarks(queued: dict[str, datetime | None], going_on: Collection[str]) -> Iterator[str]:
     for lookup_date, until in queued.items():
         when = f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until and until > utc_now() else "now"
@@ -88,6 +107,7 @@ def _queue_remarks(queued: dict[str, datetime | None], going_on: Collection[str]
 
 def _as_json(
     counts: list[PartitionCounts],
+    in_doubt: Mapping[str, ChargesInDoubt],
     queued: dict[str, datetime | None],
     problem: str | None,
     account: Account | None,
@@ -104,9 +124,11 @@ def _as_json(
                 "queued_until": queued.get(each.lookup_date),
                 "match_rate": each.match_rate,
                 "credits": each.credits,
+                "may_have_been_charged": in_doubt.get(each.lookup_date, ChargesInDoubt()).total,
             }
             for each in counts
         ],
+        "may_have_been_charged": sum(in_doubt.values(), ChargesInDoubt()),
         "ledger_problem": problem,
         "account": account,
         "account_error": trouble,

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from lookup_pipeline.ledger.shown import keeps_profile
-from lookup_pipeline.ledger.states import PENDING, State
+from lookup_pipeline.ledger.states import PENDING, FailureKind, State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
 
@@ -131,3 +131,75 @@ def credits_of_run(connection: Connection, lookup_date: str, owner: str) -> int:
         )
     ).scalar_one()
     return spent
+
+
+@dataclass(frozen=True, slots=True)
+class ChargesInDoubt:
+    """Credits that may have been charged beyond those that are known: one for each try.
+
+    A try that certainly was not processed does not count, nor does one that the provider has
+    answered for good. Tries before an operator had a lookup sent again were told of then.
+
+    Attributes:
+        in_flight: sent, and not answered for good yet.
+        unconfirmed: sent, and perhaps processed.
+        other_tries: given up on (timed out, answered 500 each time), or answered 500 before the
+            try that counts.
+    """
+
+    in_flight: int = 0
+    unconfirmed: int = 0
+    other_tries: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.in_flight + self.unconfirmed + self.other_tries
+
+    def __add__(self, other: "ChargesInDoubt") -> "ChargesInDoubt":
+        return ChargesInDoubt(
+            self.in_flight + other.in_flight,
+            self.unconfirmed + other.unconfirmed,
+            self.other_tries + other.other_tries,
+        )
+
+
+# Failures that are the provider's own word, and free of charge.
+_ANSWERED = (FailureKind.NOT_FOUND, FailureKind.FAILED, FailureKind.INVALID_QUERY)
+
+
+def charges_in_doubt(
+    connection: Connection, lookup_dates: Collection[str] | None = None
+) -> dict[str, ChargesInDoubt]:
+    """Return what may have been charged beyond the known credits, by the partition that asked.
+
+    Args:
+        connection: a read transaction.
+        lookup_dates: the partitions wanted; None for all.
+    """
+    is_answered = or_(
+        lookups.c.state == State.COMPLETE.value,
+        and_(
+            lookups.c.state == State.FAILED.value,
+            lookups.c.failure_kind.in_([kind.value for kind in _ANSWERED]),
+        ),
+    )
+    in_doubt = lookups.c.attempts - case((is_answered, 1), else_=0)
+    found = (
+        select(lookups.c.first_date, lookups.c.state, func.sum(in_doubt))
+        .where(in_doubt > 0, lookups.c.first_date.is_not(None))
+        .group_by(lookups.c.first_date, lookups.c.state)
+    )
+    if lookup_dates is not None:
+        found = found.where(lookups.c.first_date.in_(lookup_dates))
+    charges: dict[str, ChargesInDoubt] = {}
+    for date, state, tries in connection.execute(found):
+        match State(state):
+            case State.SUBMITTING | State.IN_FLIGHT:
+                more = ChargesInDoubt(in_flight=int(tries))
+            case State.UNCONFIRMED:
+                more = ChargesInDoubt(unconfirmed=int(tries))
+            case _:
+                more = ChargesInDoubt(other_tries=int(tries))
+        charges[date] = charges.get(date, ChargesInDoubt()) + more
+    return charges

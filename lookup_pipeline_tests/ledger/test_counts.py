@@ -1,7 +1,14 @@
 """Counting rows by state, credits by who asked first, and what one run has sent."""
 
-from lookup_pipeline.ledger import Ledger, State
-from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions, credits_of_run
+from lookup_pipeline.ledger import FailureKind, Ledger, State
+from lookup_pipeline.ledger.answers import Answer
+from lookup_pipeline.ledger.counts import (
+    ChargesInDoubt,
+    PartitionCounts,
+    charges_in_doubt,
+    count_partitions,
+    credits_of_run,
+)
 from lookup_pipeline_tests.ledger.helpers import (
     DATE,
     NEXT_DATE,
@@ -113,3 +120,39 @@ def test_a_run_has_spent_what_its_own_lookups_cost(ledger: Ledger) -> None:
     assert spent_by(ledger, OWNER) == 1
     assert spent_by(ledger, OTHER) == 2
     assert spent_by(ledger, OWNER, NEXT_DATE) == 0
+
+
+def test_what_may_have_been_charged_is_every_try_that_was_not_answered_for_good(
+    ledger: Ledger,
+) -> None:
+    def in_doubt(*dates: str) -> dict[str, ChargesInDoubt]:
+        with ledger.read() as connection:
+            return charges_in_doubt(connection, dates or None)
+
+    register(ledger, rows_for(["ann", "ben", "cid", "dan", "eve", "fay", "gus"]))
+    assert in_doubt() == {}
+    numbers = {each.lookup_id: each.number for each in claim_all(ledger)}
+    assert in_doubt() == {DATE: ChargesInDoubt(in_flight=7)}
+    ann, ben, cid, dan, eve, fay, gus = (
+        lookup_of(ledger, name) for name in ("ann", "ben", "cid", "dan", "eve", "fay", "gus")
+    )
+    answer(
+        ledger,
+        complete(ann),
+        failed(ben),
+        in_flight(cid),
+        Answer(dan, State.UNCONFIRMED, numbers[dan], failure_kind=FailureKind.UNCONFIRMED),
+        # Answered 500, and tried again.
+        Answer(eve, State.QUEUED, numbers[eve]),
+        Answer(fay, State.FAILED, failure_kind=FailureKind.SERVER_ERROR),
+        # Certainly not processed.
+        Answer(gus, State.QUEUED, numbers[gus], not_processed=True),
+    )
+    expected = ChargesInDoubt(in_flight=1, unconfirmed=1, other_tries=2)
+    assert in_doubt() == in_doubt(DATE, NEXT_DATE) == {DATE: expected}
+    assert expected.total == 4
+    assert in_doubt(NEXT_DATE) == {}
+    claim_all(ledger)
+    answer(ledger, complete(eve), complete(dan), complete(cid))
+    # Eve's first try stays in doubt; what came late tells of its own try.
+    assert in_doubt() == {DATE: ChargesInDoubt(in_flight=1, other_tries=2)}
