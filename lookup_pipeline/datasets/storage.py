@@ -322,21 +322,16 @@ def write_whole(path: UPath, content: bytes) -> None:
         # An object store shows an object only once it is whole.
         path.write_bytes(content)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def replace_together(writers: Iterable[PartitionWriter]) -> None:

@@ -1,4 +1,7 @@
-"""Whatever copy of the ledger is put in its place, and whenever: nobody is sent twice."""
+"""Whatever copy of the ledger is put in its place, and whenever: nobody is sent twice.
+
+Two hosts work on it, each with its own clock and its own connections.
+"""
 
 import shutil
 import sqlite3
@@ -75,12 +78,16 @@ class AnyRestore(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         self.root = Path(self._folder.name)
         self.provider = Provider()
-        self.pipeline = Pipeline(
-            self.root,
-            open_ledger(self._url),
-            DatasetFolder(str(self.root / "output")),
-            cast("RocketReachClient", self.provider),
-        )
+        self.hosts = [
+            Pipeline(
+                self.root,
+                open_ledger(self._url),
+                DatasetFolder(str(self.root / "output")),
+                cast("RocketReachClient", self.provider),
+            )
+            for _ in range(2)
+        ]
+        self.here = 0
         self.copies: list[Path] = []
         self.asked: dict[str, set[str]] = {}
         # Rows that have once been published with a profile.
@@ -90,8 +97,18 @@ class AnyRestore(RuleBasedStateMachine):
     def _url(self) -> str:
         return f"sqlite:///{self.root / 'ledger.db'}"
 
+    @property
+    def pipeline(self) -> Pipeline:
+        """The host that works now; it opens a ledger anew whose file was replaced."""
+        host = self.hosts[self.here]
+        if host.ledger.was_replaced:
+            host.ledger.close()
+            host.ledger = open_ledger(self._url)
+        return host
+
     def teardown(self) -> None:
-        self.pipeline.ledger.close()
+        for host in self.hosts:
+            host.ledger.close()
         self._folder.cleanup()
 
     @initialize()
@@ -158,18 +175,17 @@ class AnyRestore(RuleBasedStateMachine):
     @rule(data=st.data())
     def put_a_copy_in_its_place(self, data: st.DataObject) -> None:
         copy = data.draw(st.sampled_from(self.copies))
+        # Away first: a new file in the place of one that is open would not be another file.
         self._remove_ledger()
         shutil.copyfile(copy, self.root / "ledger.db")
-        self.pipeline.ledger = open_ledger(self._url)
 
     @precondition(lambda self: self.provider.sent)
     @rule()
     def lose_the_ledger(self) -> None:
         self._remove_ledger()
-        self.pipeline.ledger = open_ledger(self._url)
+        open_ledger(self._url).close()
 
     def _remove_ledger(self) -> None:
-        self.pipeline.ledger.close()
         for path in self.root.glob("ledger.db*"):
             path.unlink()
 
@@ -184,8 +200,12 @@ class AnyRestore(RuleBasedStateMachine):
         )
 
     @rule(hours=st.sampled_from([-1, 1]))
-    def the_clock_jumps(self, hours: int) -> None:
+    def the_clock_of_this_host_jumps(self, hours: int) -> None:
         self.pipeline.clock.advance(hours=hours)
+
+    @rule()
+    def the_other_host_takes_over(self) -> None:
+        self.here = 1 - self.here
 
     def _published(self) -> list[tuple[str, str, str]]:
         return [
