@@ -103,9 +103,13 @@ def _is_counter(path: UPath) -> bool:
 def _reported(path: UPath, what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except StorageError:
+        raise
+    except Exception as error:
+        # The libraries of object stores have errors of their own, such as for missing credentials.
+        why = getattr(error, "strerror", None) or f"{error} ({type(error).__name__})"
         raise StorageError(
-            f"{path} cannot be {what}: {error.strerror or error}. It shows whether the ledger is "
-            "an older copy, so nothing is sent without it. Make room, or make the folder readable "
-            "and writable (LOOKUP_PIPELINE_OUTPUT_URL), then run again."
+            f"{path} cannot be {what}: {why}. It shows whether the ledger is an older copy, so "
+            "nothing is sent without it. Make room, or make the folder readable and writable "
+            "(LOOKUP_PIPELINE_OUTPUT_URL and its credentials), then run again."
         ) from error

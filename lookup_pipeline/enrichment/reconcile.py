@@ -23,7 +23,7 @@ from lookup_pipeline.datasets.columns import (
 from lookup_pipeline.datasets.profiles import profile_payload
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.datasets.submission_counters import SubmissionCounters
-from lookup_pipeline.enrichment.identities import learn_identities
+from lookup_pipeline.enrichment.identities import learn_identities, new_lookups_learned
 from lookup_pipeline.enrichment.lineage import COUNTER, INCARNATION, VERSION
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.permits import wait_for_permit
@@ -201,8 +201,9 @@ class _Reconciling:
         """Bring a partition's memberships in line with its file; what is new here is in doubt."""
         above = newest_lookup(self._connection)
         registration = Registration(file.lookup_date)
-        for rows in self._rows_of(file.lookup_date):
-            registration.add(self._connection, requested_rows(rows))
+        with new_lookups_learned(self._connection):
+            for rows in self._rows_of(file.lookup_date):
+                registration.add(self._connection, requested_rows(rows))
         registration.finish(self._connection)
         doubt_unsent(self._connection, self._now, above=above)
 

@@ -118,6 +118,9 @@ def _copy(source: Path, target: Path, reason: str) -> None:
                 require_reconcile(connection, reason)
         finally:
             opened.close()
+        with closing(sqlite3.connect(unfinished)) as copy:
+            # One file that can be moved alone, and read from a disk that is read-only.
+            copy.execute("PRAGMA journal_mode = DELETE")
         verify(unfinished)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())

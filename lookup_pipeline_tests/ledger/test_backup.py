@@ -46,6 +46,14 @@ def test_a_copy_holds_what_the_ledger_holds_and_must_be_reconciled(ledger: Ledge
         assert read_lineage(connection).reconcile_reason is None
 
 
+def test_a_copy_is_one_file_that_a_read_only_disk_can_hold(ledger: Ledger) -> None:
+    register(ledger, rows_for(["ann"]))
+    file = backed_up(ledger)
+    assert [path.name for path in file.parent.glob("backup.db*")] == ["backup.db"]
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
 def test_a_copy_is_made_while_others_write(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann"]))
     with ledger.write() as connection:
