@@ -311,6 +311,19 @@ def ledger() -> None:
 
 
 @ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(*, as_json: bool) -> None:
+    """Show where the ledger is, how large it is, and what it holds."""
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line import ledger as command  # noqa: PLC0415
+
+        command.info(Console(), as_json=as_json)
+
+
+@ledger.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(file: Path) -> None:
     """Copy the ledger into FILE, while it is in use.

@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.reconcile import Reconciliation, fetch_profiles
 from lookup_pipeline.enrichment.reconcile import reconcile as reconcile_ledger
-from lookup_pipeline.ledger import State
+from lookup_pipeline.ledger import Ledger, State
 from lookup_pipeline.ledger import backup as copies
+from lookup_pipeline.ledger.lineage import read_lineage
+from lookup_pipeline.ledger.size import measure_ledger
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
@@ -24,6 +28,47 @@ _SHOWN = {
     State.UNCONFIRMED: "unconfirmed already when they were published",
     State.QUEUED: "still queued: nothing was sent since",
 }
+
+
+def info(console: Console, *, as_json: bool) -> None:
+    """Print where the ledger is, which one it is, how large it is, and what it holds.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    ledger = LedgerResource().open()
+    size = measure_ledger(ledger)
+    with ledger.read() as connection:
+        lineage = read_lineage(connection)
+    facts = {
+        "url": ledger.url,
+        "incarnation": lineage.incarnation,
+        "submission_counter": lineage.counter,
+        "problem": ledger_problem(ledger),
+        "file_bytes": size.file_bytes,
+        "log_bytes": size.log_bytes,
+    }
+    if as_json:
+        # Straight to the stream: the console would wrap long lines.
+        text = msgspec.json.encode({**facts, "rows": size.rows})
+        console.file.write(msgspec.json.format(text).decode() + "\n")
+        return
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) else value or "none"
+        console.print(f"{name.replace('_', ' ')}: {shown}", soft_wrap=True)
+    table = Table("table", "rows", title="Rows by table", title_justify="left")
+    for name, rows in size.rows.items():
+        table.add_row(name, f"{rows:,}")
+    console.print(table)
+
+
+def ledger_problem(ledger: Ledger) -> str | None:
+    """Return why nothing may be sent from this ledger; None where it may."""
+    try:
+        check_lineage(ledger, Folders().output)
+    except (OutdatedLedgerError, StorageError) as error:
+        return str(error)
+    return None
 
 
 def backup(console: Console, file: Path) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from lookup_pipeline import settings
 from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.command_line.ledger import ledger_problem
 from lookup_pipeline.enrichment.account import credit_warning, find_credits, learn_allowances
 from lookup_pipeline.enrichment.budget import MAX_NEW, MIN_CREDITS
 from lookup_pipeline.enrichment.duration_estimate import NEVER, NOT_RESUMED, Simulation
@@ -123,7 +124,7 @@ def make_plan(
         ]
     except (MissingNamesFolder, UnreadableFile) as error:
         raise WorkFailedError(str(error)) from error
-    warnings += [] if doubt is None else [doubt]
+    warnings += filter(None, [doubt, ledger_problem(ledger)])
     warnings += packed_twins(file for _date, of_date in files for file in of_date)
     warnings += [doubt for report in reports for doubt in report.warnings()]
     made = Estimate(found, remaining, trouble, [])

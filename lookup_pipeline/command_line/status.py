@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.display import counts_table, remarks, total
-from lookup_pipeline.datasets.storage import StorageError
+from lookup_pipeline.command_line.ledger import ledger_problem
 from lookup_pipeline.enrichment.account import ask_account, credit_warning
-from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.continuation import queued_until, waiting_to_continue
 from lookup_pipeline.ledger.counts import (
@@ -21,7 +20,7 @@ from lookup_pipeline.ledger.counts import (
     count_partitions,
 )
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
+from lookup_pipeline.resources import LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import Account, RocketReachError
 from lookup_pipeline.settings import ConfigurationError
 
@@ -43,7 +42,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
             for each in counts
             if each.queued
         }
-    problem = _ledger_problem(ledger)
+    problem = ledger_problem(ledger)
     account, trouble, warnings = _account(ledger)
     if as_json:
         # Straight to the stream: the console would wrap long lines.
@@ -65,15 +64,6 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         return
     console.print(_credits_table(account))
     console.print(_limits_table(account))
-
-
-def _ledger_problem(ledger: Ledger) -> str | None:
-    """Return why nothing may be sent from this ledger; None where it may."""
-    try:
-        check_lineage(ledger, Folders().output)
-    except (OutdatedLedgerError, StorageError) as error:
-        return str(error)
-    return None
 
 
 def _account(ledger: Ledger) -> tuple[Account | None, str | None, list[str]]:

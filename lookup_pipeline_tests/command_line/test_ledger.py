@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lookup_pipeline.sandbox.process import RunningSandbox
@@ -81,6 +82,7 @@ def test_a_restored_backup_sends_nobody_twice_and_loses_no_row(
         assert refused.returncode == 1, told(refused)
         assert "lookup-pipeline ledger reconcile" in told(refused)
     assert "was restored from" in workplace.status()["ledger_problem"]
+    assert "was restored from" in workplace.run("plan", "--date", DAY).stdout
     assert published(workplace) == before
 
     reconciled = workplace.run("ledger", "reconcile", "--yes")
@@ -137,6 +139,18 @@ def test_a_ledger_that_agrees_with_its_datasets_is_left_alone(workplace: Workpla
     done = workplace.run("ledger", "reconcile")
     assert done.returncode == 0
     assert "there is nothing to reconcile" in done.stdout
+
+
+def test_info_says_how_large_the_ledger_is_and_what_it_holds(workplace: Workplace) -> None:
+    workplace.write_csv(OTHERS)
+    assert workplace.run("run", "--date", DAY).returncode == 0
+    shown = workplace.run("ledger", "info")
+    assert shown.returncode == 0, told(shown)
+    assert "problem: none" in shown.stdout
+    found = msgspec.json.decode(workplace.run("ledger", "info", "--json").stdout)
+    assert found["rows"]["lookups"] == found["rows"]["memberships"] == len(OTHERS)
+    assert found["file_bytes"] > 0
+    assert found["problem"] is None
 
 
 def test_a_restore_keeps_the_ledger_that_was_there(workplace: Workplace) -> None:
