@@ -1,7 +1,7 @@
 """The sensor that follows lookups to their end and has finished partitions published.
 
 Level-triggered: every tick derives what to do from the ledger alone, so a missed tick, a failed
-run, or a restored backup heals by itself. There is no cursor to lose.
+run, or deleted output heals by itself. There is no cursor to lose.
 """
 
 import time
@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
+from lookup_pipeline.enrichment.published_files import check_files
 from lookup_pipeline.jobs import publish_job
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.polling import next_due_at
@@ -87,6 +88,8 @@ def lookup_status_sensor(
     except (OutdatedLedgerError, StorageError) as error:
         # Answers are recorded all the same; no file is replaced by an older state.
         return SkipReason(f"{told} {error}")
+    for message in (messages := check_files(book, folders.output)):
+        context.log.warning(message)
     requests = list(_publications(book, context.instance))
     if requests:
         if trouble is not None:
@@ -98,7 +101,7 @@ def lookup_status_sensor(
     if trouble is not None:
         raise trouble
     report.raise_if_all_failed()
-    return SkipReason(f"{told} No partition has news to publish.")
+    return SkipReason(" ".join([told, *messages, "No partition has news to publish."]))
 
 
 def poll_due(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:

@@ -96,16 +96,28 @@ class DatasetFolder:
         return [key for key in found if self.exists(dataset, key)]
 
     def facts(self, dataset: Dataset, lookup_date: str) -> dict[str, str]:
-        """Return what `PartitionWriter.note` put into a partition's file."""
-        if not self.exists(dataset, lookup_date):
-            return {}
-        with self.path(dataset, lookup_date).open("rb") as file:
-            metadata = pq.read_metadata(file).metadata or {}
+        """Return what `PartitionWriter.note` put into a partition's file.
+
+        Nothing without a file, of a damaged one, or of one that an older version wrote.
+        """
         return {
             name.decode().removeprefix(_FACT): value.decode()
-            for name, value in metadata.items()
+            for name, value in (self._metadata(dataset, lookup_date) or {}).items()
             if name.startswith(_FACT.encode())
         }
+
+    def is_whole(self, dataset: Dataset, lookup_date: str) -> bool:
+        """Whether the partition has a file, with a beginning and an end."""
+        return self._metadata(dataset, lookup_date) is not None
+
+    def _metadata(self, dataset: Dataset, lookup_date: str) -> Mapping[bytes, bytes] | None:
+        # Whether it exists is not asked beforehand: in a store each question is a request.
+        with (
+            suppress(FileNotFoundError, pa.ArrowInvalid),
+            self.path(dataset, lookup_date).open("rb") as file,
+        ):
+            return pq.read_metadata(file).metadata or {}
+        return None
 
     def rows(self, dataset: Dataset, lookup_date: str) -> int:
         """How many rows one partition has; 0 without a file."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import zstandard
@@ -322,6 +322,60 @@ def is_settled(connection: Connection, lookup_date: str) -> bool:
     """
     given = {"lookup_date": lookup_date}
     return not any(connection.scalar(each, given) for each in (_WAITS_FOR_ITS_OWN, _WAITS))
+
+
+class PublishedPartition(NamedTuple):
+    """A partition without news, and the version that its files should show."""
+
+    lookup_date: str
+    version: int
+
+
+def partitions_to_check(
+    connection: Connection, limit: int, now: datetime
+) -> list[PublishedPartition]:
+    """Published partitions whose files were not looked at for longest, so many at most."""
+    checked_at = partitions.c.files_checked_at
+    # A time of the future was noted by a clock that was wrong.
+    never = or_(checked_at.is_(None), checked_at > now)
+    found = connection.execute(
+        select(partitions.c.lookup_date, partitions.c.published_version)
+        .where(
+            partitions.c.published_version > 0,
+            partitions.c.published_version == partitions.c.news_version,
+        )
+        .order_by(case((never, 0), else_=1), checked_at, partitions.c.lookup_date)
+        .limit(limit)
+    )
+    return [PublishedPartition(*row) for row in found]
+
+
+def note_files_checked(connection: Connection, lookup_dates: Sequence[str], now: datetime) -> None:
+    """Note that these partitions' files had their turn to be looked at."""
+    connection.execute(
+        update(partitions)
+        .where(partitions.c.lookup_date.in_(lookup_dates))
+        .values(files_checked_at=now)
+    )
+
+
+def note_outdated_files(connection: Connection, found: Sequence[PublishedPartition]) -> None:
+    """Count news for those that still should show what their files do not.
+
+    Not where a publication has moved files since they were looked at, or is about to.
+    """
+    moving = exists().where(publication_claims.c.lookup_date == partitions.c.lookup_date)
+    for each in found:
+        unchanged = connection.scalar(
+            select(partitions.c.lookup_date).where(
+                partitions.c.lookup_date == each.lookup_date,
+                partitions.c.published_version == each.version,
+                partitions.c.news_version == each.version,
+                ~moving,
+            )
+        )
+        if unchanged is not None:
+            note_news(connection, [each.lookup_date])
 
 
 def note_requested(connection: Connection, lookup_dates: Sequence[str], now: datetime) -> None:

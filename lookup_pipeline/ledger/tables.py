@@ -151,6 +151,7 @@ partitions = Table(
         server_default=text("0"),
         comment="credits that the publications have told of so far",
     ),
+    Column("files_checked_at", UtcTime, comment="when its published files were looked at last"),
     Column("publication_attempts", Integer, nullable=False, server_default=text("0")),
     Column("publication_requested_at", UtcTime),
     Column("continues_at", UtcTime, comment="its queued lookups go on by themselves from then on"),

@@ -1,5 +1,6 @@
 """The sensor and the schedule, evaluated as the daemon does."""
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,35 @@ def test_a_credit_is_told_of_by_the_publication_that_first_shows_its_lookup(
     told = [metadata(run, "profiles")["credits_spent_by_run"] for run in runs]
     assert told == [0, len(project.sandbox.charges()), 0]
     assert told[1] == 2
+
+
+@pytest.mark.parametrize("name", ["profiles", "failed_lookups", "pending_lookups"])
+def test_output_that_was_deleted_is_published_again(project: Project, name: str) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    assert isinstance(tick(project), SkipReason)
+    shutil.rmtree(project.folder / "output" / name)
+    assert [request.partition_key for request in requests(tick(project))] == [DATE]
+    assert project.run("publish_job").success
+    assert (project.folder / "output" / name / f"lookup_date={DATE}" / "part-0.parquet").exists()
+    assert isinstance(tick(project), SkipReason)
+
+
+def test_output_that_a_publication_can_not_restore_is_told_with_the_cure(
+    project: Project,
+) -> None:
+    project.write(CSV)
+    project.sandbox.change(complete_after_polls=0)
+    project.run()
+    for name in ("profiles", "names"):
+        shutil.rmtree(project.folder / "output" / name)
+    skipped = tick(project)
+    assert isinstance(skipped, SkipReason)
+    assert f"`lookup-pipeline run --date {DATE}`" in str(skipped.skip_message)
+    assert project.run().success
+    assert isinstance(tick(project), SkipReason)
+    assert len(project.sandbox.charges()) == 2
 
 
 def test_a_publication_is_asked_for_once_then_again_after_a_while_under_a_new_key(

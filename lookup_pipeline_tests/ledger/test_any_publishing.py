@@ -1,4 +1,4 @@
-"""Whoever publishes, stalls, fails or dies in whichever order: the newest files end up in place.
+"""Whoever publishes, stalls, fails, dies or deletes: the newest files end up in place.
 
 Several processes publish one partition over the real ledger. Each prepares its files, claims,
 moves one file after the other, and records; what lies in place is modelled.
@@ -22,6 +22,9 @@ from lookup_pipeline.ledger.publications import (
     claim_publication,
     expire_publications,
     news_version,
+    note_files_checked,
+    note_outdated_files,
+    partitions_to_check,
     partitions_with_news,
     record_publication,
     release_publication,
@@ -30,6 +33,7 @@ from lookup_pipeline.ledger.tables import partitions, publication_claims
 from lookup_pipeline_tests.ledger.helpers import DATE, SECOND, T0, fresh_ledger
 
 FILES = 3
+GONE = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +83,8 @@ class AnyPublishing(RuleBasedStateMachine):
         self.files = [0] * FILES
         self.published = 0
         self.processes: list[Publishing] = []
+        # Whether files were changed behind the ledger's back since they were checked.
+        self.meddled = False
         self.something_happens()
 
     def teardown(self) -> None:
@@ -127,10 +133,31 @@ class AnyPublishing(RuleBasedStateMachine):
         """In an object store, which can't put back what was replaced."""
         self._release(self._draw(data, is_moving))
 
-    @precondition(lambda self: self._any(self._may_die))
+    @precondition(lambda self: self.processes)
     @rule(data=st.data())
     def one_dies(self, data: st.DataObject) -> None:
-        self.processes.remove(self._draw(data, self._may_die))
+        each = data.draw(st.sampled_from(self.processes))
+        # To stall for an hour, move a file and die in the next moment is known to nobody.
+        self.meddled |= each.claim is not None and each.claim.token not in self._tokens()
+        self.processes.remove(each)
+
+    @rule(place=st.integers(0, FILES - 1), shows=st.sampled_from([GONE, 1]))
+    def a_file_is_deleted_or_replaced_by_an_old_one(self, place: int, shows: int) -> None:
+        self.files[place] = shows
+        self.meddled = True
+
+    @rule()
+    def files_are_checked(self) -> None:
+        before, at_work = self._has_news(), bool(self._tokens())
+        with self.ledger.read() as connection:
+            chosen = partitions_to_check(connection, 5, self.now)
+        assert bool(chosen) is (self.published > 0 and not before)
+        outdated = [each for each in chosen if self.files != [each.version] * FILES]
+        with self.ledger.write() as connection:
+            note_files_checked(connection, [each.lookup_date for each in chosen], self.now)
+            note_outdated_files(connection, outdated)
+        assert self._has_news() is (before or (bool(outdated) and not at_work))
+        self.meddled &= at_work
 
     @rule(after=st.sampled_from([timedelta(0), PUBLICATION_LEASE + SECOND]))
     def leases_expire(self, after: timedelta) -> None:
@@ -149,9 +176,11 @@ class AnyPublishing(RuleBasedStateMachine):
                 self._move(each, FILES)
                 self._end(each)
         self.leases_expire(PUBLICATION_LEASE + SECOND)
+        self.files_are_checked()
         if self._has_news():
             self._publish()
         assert not self._has_news()
+        assert self.files == [self.published] * FILES
 
     # How it is done ----------------------------------------------------------------------------
 
@@ -187,10 +216,6 @@ class AnyPublishing(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             return release_publication(connection, each.claim)
 
-    def _may_die(self, each: Publishing) -> bool:
-        """Not after its lease: to stall for an hour and die in the next moment is a limit."""
-        return each.claim is None or each.claim.token in self._tokens()
-
     def _any(self, stage: Stage) -> bool:
         return any(map(stage, self.processes))
 
@@ -221,7 +246,7 @@ class AnyPublishing(RuleBasedStateMachine):
         with self.ledger.read() as connection:
             assert connection.scalar(select(partitions.c.published_version)) == self.published
         at_work = self._known() or any(each.claim for each in self.processes)
-        if not (at_work or self._has_news()):
+        if not (at_work or self.meddled or self._has_news()):
             assert self.files == [self.published] * FILES
 
 
