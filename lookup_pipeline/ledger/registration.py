@@ -13,9 +13,11 @@ from lookup_pipeline.ledger.identities import (
     KnownLookup,
     current_lookups,
     known_lookups,
+    learn_aliases,
 )
 from lookup_pipeline.ledger.lineage import newest_lookup
 from lookup_pipeline.ledger.news import note_news
+from lookup_pipeline.ledger.reading import is_read_anew
 from lookup_pipeline.ledger.refresh import (
     Refresh,
     give_up_identities,
@@ -171,13 +173,6 @@ class Registration:
         self, connection: Connection, after: int, rows: Sequence[RequestedRow]
     ) -> Registered:
         source_file, upto = rows[0].source_file, rows[-1].source_row
-        known = known_lookups(connection, {row.identity for row in rows})
-        old = self._give_up_outdated(connection, known)
-        replaced = {who: each for who, each in known.items() if each.lookup_id in old}
-        known = {who: each for who, each in known.items() if who not in replaced}
-        new = [row for row in rows if row.identity not in known]
-        created = _create(connection, new, self.lookup_date, replaced)
-        served_by = known | created
         held = {
             row.source_row: _Held(row.lookup_id, row.reused, row.requested)
             for row in connection.execute(
@@ -190,6 +185,17 @@ class Registration:
                 },
             )
         }
+        identities = {row.identity for row in rows}
+        known = known_lookups(connection, identities)
+        if found_anew := _lookups_read_anew(connection, rows, known, held):
+            learn_aliases(connection, found_anew)
+            known = known_lookups(connection, identities)
+        old = self._give_up_outdated(connection, known)
+        replaced = {who: each for who, each in known.items() if each.lookup_id in old}
+        known = {who: each for who, each in known.items() if who not in replaced}
+        new = [row for row in rows if row.identity not in known]
+        created = _create(connection, new, self.lookup_date, replaced)
+        served_by = known | created
         own = _own_lookups(connection, rows, served_by, held)
         added: list[tuple[object, ...]] = []
         altered: list[tuple[int, _Held]] = []
@@ -331,6 +337,36 @@ def _own_lookups(
         if each.state in _SENT or each.profile_lookup_id is not None
     }
     return {line: sent[each.lookup_id] for line, each in doubtful.items() if each.lookup_id in sent}
+
+
+def _lookups_read_anew(
+    connection: Connection,
+    rows: Sequence[RequestedRow],
+    known: Mapping[str, KnownLookup],
+    held: Mapping[int, _Held],
+) -> list[tuple[str, int]]:
+    """Return identities that nobody has asked for, with the lookup that was sent for their row.
+
+    A column that was carried through, and that a newer version reads, changes whom the row asks by,
+    not whom it means: what was sent for it was paid for.
+    """
+    same = [
+        (row.identity, before.lookup_id)
+        for row in rows
+        if row.identity not in known
+        and (before := held.get(row.source_row)) is not None
+        and is_read_anew(before.requested, row.requested)
+    ]
+    current = current_lookups(connection, {lookup_id for _identity, lookup_id in same})
+    sent = [
+        (identity, current[lookup_id])
+        for identity, lookup_id in same
+        if lookup_id in current
+        and (current[lookup_id].state in _SENT or current[lookup_id].profile_lookup_id is not None)
+    ]
+    # Of several for one identity, one with a profile.
+    sent.sort(key=lambda each: each[1].profile_lookup_id is None)
+    return [(identity, lookup.lookup_id) for identity, lookup in sent]
 
 
 def _say_the_same(one: str, other: str) -> bool:

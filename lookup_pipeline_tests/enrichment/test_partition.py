@@ -17,6 +17,7 @@ from lookup_pipeline.datasets.columns import (
 from lookup_pipeline.enrichment.publish import PUBLISHED
 from lookup_pipeline.enrichment.register import register
 from lookup_pipeline.ledger import State
+from lookup_pipeline.names.column_names import FIELD_BY_KEY, column_key
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
     DAY,
@@ -233,3 +234,32 @@ def test_a_names_file_of_an_older_version_is_registered_by_todays_rules(pipeline
     again = register(pipeline.ledger, pipeline.output, DAY)
     assert (again.new_lookups, again.changed) == (0, 0)
     assert {row.lookup_id: row.requested for row in pipeline.ledger_rows().values()} == today
+
+
+def test_a_column_that_a_newer_version_reads_pays_for_nobody_again(
+    pipeline: Pipeline, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.change(complete_after_polls=0)
+    everybody = people(5)
+    file = pipeline.write_csv(everybody)
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["name", "current_employer", "Mail To"])
+        writer.writerows([*person, f"p{place}@x.org"] for place, person in enumerate(everybody))
+    pipeline.read_names()
+    register(pipeline.ledger, pipeline.output, DAY)
+    pipeline.submit()
+    monkeypatch.setitem(FIELD_BY_KEY, column_key("mail to"), (0, "email"))
+    for _ in range(2):
+        pipeline.read_names()
+        registered = register(pipeline.ledger, pipeline.output, DAY)
+        assert (registered.new_lookups, pipeline.submit().accepted) == (0, 0)
+        pipeline.publish()
+        assert len(pipeline.rows(PROFILES)) == 5
+    (row, *_) = pipeline.rows(PROFILES)
+    assert row["requested_email"] == "p0@x.org"
+    # Whoever asks by the address elsewhere finds the same lookup.
+    file.rename(file.with_name(f"{NEXT_DAY}.csv"))
+    pipeline.read_names(NEXT_DAY)
+    assert register(pipeline.ledger, pipeline.output, NEXT_DAY).new_lookups == 0
+    assert len(sandbox.charges()) == 5
