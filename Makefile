@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo dev test campaign lint format docs lock benchmark screenshot clean
+.PHONY: help demo dev test test-all campaign lint format docs lock benchmark screenshot clean
 
-help:  ## What there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## The sample data against the simulated API, from CSV to Parquet
 	$(BIN)/lookup-pipeline demo
@@ -16,7 +16,10 @@ demo: $(VENV)/.installed  ## The sample data against the simulated API, from CSV
 dev: $(VENV)/.installed  ## The Dagster UI and daemon against the simulated API (PORT=3000)
 	$(BIN)/python -m lookup_pipeline.command_line.dev --port $(PORT)
 
-test: $(VENV)/.installed-dev  ## Every test
+test: $(VENV)/.installed-dev  ## The tests to run while you work (some minutes)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+test-all: $(VENV)/.installed-dev  ## Every test (a quarter of an hour)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 campaign: $(VENV)/.installed-dev  ## Kills, faults, full disks, bad files: what they cost (three quarters of an hour)

@@ -9,6 +9,8 @@ from lookup_pipeline_tests.campaign.result import Result
 from lookup_pipeline_tests.campaign.scenarios import SCENARIOS
 from lookup_pipeline_tests.campaign.workplace import Options
 
+pytestmark = pytest.mark.slow
+
 SHORT = Options(
     rounds=6,
     limiter_seconds=15,

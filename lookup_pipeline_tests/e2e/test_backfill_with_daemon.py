@@ -23,7 +23,7 @@ import pytest
 from lookup_pipeline.command_line.instance import TEMPLATE
 from lookup_pipeline.sandbox.process import RunningSandbox, running_sandbox
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).parents[2]
 DATES = ["2026-01-05", "2026-01-06", "2026-01-07"]

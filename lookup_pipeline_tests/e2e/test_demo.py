@@ -10,7 +10,7 @@ import httpx
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "data" / "demo" / "output"

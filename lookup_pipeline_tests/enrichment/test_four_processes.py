@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import psutil
+import pytest
 from dagster import DagsterInstance, SensorResult, build_sensor_context
 from sqlalchemy import select, update
 
@@ -31,6 +32,8 @@ from lookup_pipeline.queue_sensor import queued_lookups_sensor
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import DAY, Pipeline, people, sent
+
+pytestmark = pytest.mark.slow
 
 PEOPLE = 360
 
