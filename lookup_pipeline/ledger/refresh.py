@@ -24,7 +24,12 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.bulk import is_one_of
-from lookup_pipeline.ledger.identities import GIVEN_UP, KnownLookup, own_identity
+from lookup_pipeline.ledger.identities import (
+    GIVEN_UP,
+    KnownLookup,
+    current_lookups,
+    own_identity,
+)
 from lookup_pipeline.ledger.states import State
 from lookup_pipeline.ledger.tables import lookups, memberships
 
@@ -55,12 +60,19 @@ class Refresh:
 
 
 def lookups_of(connection: Connection, lookup_date: str) -> set[int]:
-    """The lookups that serve a partition's rows now."""
-    return set(
-        connection.scalars(
-            select(memberships.c.lookup_id).where(memberships.c.lookup_date == lookup_date)
-        )
+    """The lookups that serve a partition's rows now, and those that have taken over from them."""
+    found = connection.execute(
+        select(lookups.c.lookup_id, lookups.c.identity)
+        .join(memberships, memberships.c.lookup_id == lookups.c.lookup_id)
+        .where(memberships.c.lookup_date == lookup_date)
     )
+    served, followed = set(), []
+    for row in found:
+        served.add(row.lookup_id)
+        if GIVEN_UP in row.identity:
+            followed.append(row.lookup_id)
+    newer = current_lookups(connection, followed)
+    return served.union(each.lookup_id for each in newer.values())
 
 
 def outdated(
@@ -79,7 +91,7 @@ def outdated(
         connection: a transaction.
         lookup_ids: the lookups that its rows find.
         lookup_date: partition key.
-        served_before: the lookups that served its rows before.
+        served_before: the lookups that served its rows before; see `lookups_of`.
         refresh: who is looked up again.
     """
     if refresh.is_off:

@@ -121,6 +121,30 @@ def test_old_people_are_looked_up_again_in_a_newer_partition_only(
     assert len(project.sandbox.charges()) == 10
 
 
+def test_a_refresh_by_age_that_the_account_keeps_from_being_sent_leaves_every_profile(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.sandbox.change(complete_after_polls=0)
+    project.write(CSV)
+    project.run()
+    with project.ledger.write() as connection:
+        long_ago = datetime.now(UTC) - timedelta(days=31)
+        connection.execute(update(lookups).values(settled_at=long_ago))
+    monkeypatch.setenv(settings.REFRESH_AFTER_DAYS, "30")
+    project.sandbox.change(account_state="revoked")
+    project.write(CSV, NEXT_DATE)
+    project.run(date=NEXT_DATE)
+    said = metadata(project.run("publish_job", date=NEXT_DATE), "profiles")
+    assert said["dagster/partition_row_count"] == said["rows_complete"] == 5
+    assert (said["refreshes_pending"], said["refreshes_failed"], said["match_rate"]) == (5, 0, 1)
+    # Under another seed, since whom the sandbox has found stays found.
+    project.sandbox.change(account_state="ok", not_found=1, seed=9)
+    project.run("submission_job", date=NEXT_DATE)
+    said = metadata(project.run("publish_job", date=NEXT_DATE), "profiles")
+    assert (said["rows_complete"], said["refreshes_pending"]) == (5, 0)
+    assert said["refreshes_failed"] == 5
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
-from lookup_pipeline.ledger.identities import GIVEN_UP
+from lookup_pipeline.ledger.identities import GIVEN_UP, own_identity
 from lookup_pipeline.ledger.polling import (
     EARLIER,
     LATE_POLL,
@@ -180,7 +180,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         has_profile = ended.state is State.COMPLETE or ended.keeps_lookup_id is not None
         assert self.now - ended.settled_at >= (COMPLETE_AFTER if has_profile else FAILED_AFTER)
         assert str(self.seen.payers[old]) < date
-        assert old not in {lookup_id for _, _, lookup_id in self.seen.rows[date]}
+        served = {self.seen.identities[lookup_id] for _, _, lookup_id in self.seen.rows[date]}
+        assert self.seen.identities[old] not in {own_identity(each) for each in served}
 
     @rule(
         date=st.sampled_from(DATES),

@@ -277,6 +277,19 @@ def test_a_partition_that_is_materialized_again_costs_nothing_however_late(
     assert serving(ledger, NEXT_DATE) == [ann]
 
 
+def test_a_partition_that_is_materialized_again_costs_nothing_although_an_older_one_has_refreshed(
+    ledger: Ledger, ann: int
+) -> None:
+    """Its rows still ask for the lookup before."""
+    again(ledger, None, "2026-02-01")
+    again(ledger, OLD, NEXT_DATE)
+    claim_all(ledger, LATE, date=NEXT_DATE)
+    answer(ledger, complete(lookup_of(ledger, "ann")), now=LATE)
+    refresh = Refresh(LATE + 1000 * DAY, complete_after=90 * DAY)
+    assert again(ledger, refresh, "2026-02-01").new_lookups == 0
+    assert serving(ledger, "2026-02-01") == [lookup_of(ledger, "ann")]
+
+
 def test_the_partition_that_asked_and_older_ones_refresh_nobody(ledger: Ledger, ann: int) -> None:
     assert again(ledger, OLD, "2026-01-04").new_lookups == 0
 
