@@ -1,6 +1,7 @@
 """`status`: how partitions stand, and what is left of credits and limits."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +105,7 @@ def _as_json(
     trouble: str | None,
     warnings: list[str],
 ) -> str:
+    charges = sum(in_doubt.values(), ChargesInDoubt())
     found: dict[str, Any] = {
         "partitions": [
             {
@@ -118,7 +120,7 @@ def _as_json(
             }
             for each in counts
         ],
-        "may_have_been_charged": sum(in_doubt.values(), ChargesInDoubt()),
+        "may_have_been_charged": {"total": charges.total, **asdict(charges)},
         "ledger_problem": problem,
         "account": account,
         "account_error": trouble,

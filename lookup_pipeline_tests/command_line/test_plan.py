@@ -235,5 +235,8 @@ def test_status_tells_what_is_queued_until_when_and_whether_it_goes_on_by_itself
     shown = workplace.run("status").stdout
     assert f"Queued: rows of {DAY} wait until " in shown
     assert "queued_lookups_sensor goes on." in shown
-    (partition,) = workplace.status()["partitions"]
+    found = workplace.status()
+    (partition,) = found["partitions"]
     assert partition["queued_until"].endswith("T00:00:00Z")
+    sent = len(sandbox.lookups()) - partition["credits"]
+    assert partition["may_have_been_charged"] == found["may_have_been_charged"]["total"] == sent
