@@ -106,13 +106,13 @@ class GrowingLedger:
         self.filling = time.perf_counter() - began
 
     def _ask_for_publications(self) -> None:
-        """Let every fifth partition have news, for which a run has been asked for."""
+        """Let every fifth partition have news, for which a run was asked for."""
         is_chosen = partitions.c.lookup_date.like("%2") | partitions.c.lookup_date.like("%4")
         with self.ledger.write() as connection:
             connection.execute(
                 update(partitions)
                 .where(is_chosen)
-                .values(news_version=2, publication_attempts=1, publication_requested_at=utc_now())
+                .values(news_version=2, publication_attempts=6, publication_requested_at=utc_now())
             )
 
 
