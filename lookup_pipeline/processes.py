@@ -60,7 +60,13 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
         now = instance.get_run_by_id(run.run_id)
         if now is None or now.is_finished:
             continue
-        instance.report_run_failed(now, "The process of this run ended without a word: killed?")
+        if now.status is DagsterRunStatus.CANCELING:
+            # An operator wanted its end, and it did not live to say that it obeyed.
+            instance.report_run_canceled(now)
+        else:
+            instance.report_run_failed(
+                now, "The process exited unexpectedly; it was probably killed."
+            )
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended.append(run.run_id)
     return ended

@@ -1,13 +1,14 @@
-"""The sensor that goes on with what the provider's limits held back.
+"""The sensor that resumes what a limit, trouble or the death of a run left undone.
 
-Level-triggered like the other one: which partitions wait stands in the ledger, whether they may go
-on is asked of the account, which is free.
+Level-triggered like the other one: which partitions wait, and why, stands in the ledger; whether
+they may be resumed is asked of the account, which is free.
 """
 
 from datetime import datetime, timedelta
 
 from dagster import (
     DagsterInstance,
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
     RunsFilter,
@@ -16,28 +17,42 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from sqlalchemy import Connection
 
+from lookup_pipeline.assets.attempt import find_cause
 from lookup_pipeline.datasets.storage import StorageError
-from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
-from lookup_pipeline.jobs import submission_job
+from lookup_pipeline.enrichment.resumption import blocked_until
+from lookup_pipeline.jobs import enrichment_job, submission_job
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.continuation import (
-    Waiting,
-    continue_from,
-    due_to_continue,
-    forget_what_is_sent,
+from lookup_pipeline.ledger.resumption import (
+    Stage,
+    Wait,
+    WaitReason,
+    begin,
+    due_to_resume,
+    find_wait,
+    hold,
     note_request,
+    pause_after,
     postpone,
-    waiting_to_continue,
+    stop,
+    waits_to_look_at,
 )
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.partitions import DAILY
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import GOES_ON_TAG, IN_BACKFILL_TAG, NIGHTLY_PRIORITY, PRIORITY_TAG
+from lookup_pipeline.run_tags import (
+    IN_BACKFILL_TAG,
+    NIGHTLY_PRIORITY,
+    NOT_NOTED_TAG,
+    PRIORITY_TAG,
+    RESUMES_TAG,
+    is_in_backfill,
+)
 from lookup_pipeline.settings import ConfigurationError
-from lookup_pipeline.under_way import SUBMITTING_JOBS, partitions_under_way
+from lookup_pipeline.under_way import SUBMITTING_JOBS, partition_of, partitions_under_way
 
 # Seconds between ticks. The shortest window that a run does not wait out itself is an hour.
 INTERVAL = 30
@@ -45,18 +60,15 @@ INTERVAL = 30
 # A run that was asked for and never came to be is asked for again after this long.
 _RUN_BEGINS_WITHIN = timedelta(minutes=5)
 
-# The run's time of creation is the database's.
-_CLOCKS_DIFFER_BY = timedelta(seconds=30)
-
 
 @sensor(
     name="queued_lookups_sensor",
-    job=submission_job,
+    jobs=[submission_job, enrichment_job],
     minimum_interval_seconds=INTERVAL,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Goes on with lookups that the provider's limits held back, once the limits allow "
-    "it: the oldest partition first, nightly ones before those of a backfill, one at a time. It "
-    "spends the credits that the run which left them queued would have spent.",
+    description="Resumes partitions that limits, an outage, a full disk or a killed run left "
+    "unfinished, once the account allows it: the oldest first, nightly ones before those of a "
+    "backfill, one at a time. It spends the credits that the run which left them would have spent.",
 )
 def queued_lookups_sensor(
     context: SensorEvaluationContext,
@@ -64,12 +76,13 @@ def queued_lookups_sensor(
     folders: Folders,
     rocketreach: RocketReach,
 ) -> SensorResult | SkipReason:
-    """Request `submission_job` for the first partition that waits, if lookups may go out now."""
+    """Request a run for the first partition that waits, if lookups may go out now."""
     book, now = ledger.open(), utc_now()
+    _note_failed_runs(context.instance, book, now)
     with book.read() as connection:
-        idle = not waiting_to_continue(connection, now)
+        idle = not waits_to_look_at(connection, now)
     if idle:
-        return SkipReason("No partition waits for the provider's limits.")
+        return SkipReason("No partition waits to be resumed.")
     try:
         check_lineage(book, folders.output)
     except (OutdatedLedgerError, StorageError) as error:
@@ -79,66 +92,115 @@ def queued_lookups_sensor(
         return SkipReason("A run that submits is under way.")
     waiting = _waiting(context, book, now)
     if not waiting:
-        return SkipReason("No partition waits for the provider's limits any more.")
-    until, reason = _blocked(book, rocketreach, now)
+        return SkipReason("No partition waits to be resumed any more.")
+    until, why = _blocked(book, rocketreach, waiting, now)
     if until is not None:
-        _postpone(book, waiting, until)
         return SkipReason(
-            f"{len(waiting)} partitions wait{reason}; looks again at {until:%Y-%m-%d %H:%M:%S} UTC."
+            f"{len(waiting)} partitions wait{why}; looks again at {until:%Y-%m-%d %H:%M:%S} UTC."
         )
     first = waiting[0]
+    # The time makes every request a new one: a key that has failed once is blocked for ever.
+    key = f"{first.lookup_date}/{now:%Y%m%dT%H%M%S%f}"
     with book.write() as connection:
-        note_request(connection, first.lookup_date, now, now + _RUN_BEGINS_WITHIN)
-    return SensorResult(run_requests=[_request(first, now)])
+        note_request(connection, first.lookup_date, key, now, now + _RUN_BEGINS_WITHIN)
+    return SensorResult(run_requests=[_request(first, key)])
 
 
-def _waiting(context: SensorEvaluationContext, ledger: Ledger, now: datetime) -> list[Waiting]:
-    """The partitions that may go on, the first one first."""
+def _note_failed_runs(instance: DagsterInstance, ledger: Ledger, now: datetime) -> None:
+    """Note the partitions of runs that failed since they could not write to the ledger."""
+    failed = RunsFilter(tags={NOT_NOTED_TAG: "true"}, statuses=[DagsterRunStatus.FAILURE])
+    for run in instance.get_runs(failed):
+        lookup_date = partition_of(run)
+        if lookup_date is not None:
+            with ledger.write() as connection:
+                if find_wait(connection, lookup_date) is None:
+                    begin(
+                        connection,
+                        lookup_date,
+                        Stage.READ,
+                        run.run_id,
+                        now,
+                        in_backfill=is_in_backfill(run.tags),
+                    )
+        instance.add_run_tags(run.run_id, {NOT_NOTED_TAG: "false"})
+
+
+def _waiting(context: SensorEvaluationContext, ledger: Ledger, now: datetime) -> list[Wait]:
+    """The partitions that may be resumed, the first one first."""
+    with ledger.read() as connection:
+        found = waits_to_look_at(connection, now)
+    # Dagster's database is asked outside of the ledger's transactions.
+    ended = [(each, _how_its_run_ended(context.instance, each, now)) for each in found]
     with ledger.write() as connection:
-        forget_what_is_sent(connection, now)
-        due = due_to_continue(connection, now)
-        taken = [each for each in due if _was_taken_up(context.instance, each)]
-        for each in taken:
-            # Its run ended before it came to submitting: cancelled, or failed with its own message.
-            context.log.warning(f"{each.lookup_date} goes on no more by itself: its run has ended.")
-            continue_from(connection, each.lookup_date, None)
+        for wait, how in ended:
+            if find_wait(connection, wait.lookup_date) != wait:
+                # A run has taken it up meanwhile.
+                continue
+            if how is None:
+                if wait.request is not None:
+                    # It never came to be.
+                    postpone(connection, [wait.lookup_date], now, now)
+            elif how is DagsterRunStatus.CANCELED:
+                context.log.warning(f"{wait.lookup_date} is not resumed: its run was canceled.")
+                stop(connection, [wait.lookup_date], "its run was canceled", now)
+            else:
+                _hold_interrupted(connection, wait, now)
+        due = due_to_resume(connection, now)
     # One that lies before a start date that was moved can't be run.
-    return [each for each in due if each not in taken and DAILY.has_partition_key(each.lookup_date)]
+    return [each for each in due if DAILY.has_partition_key(each.lookup_date)]
 
 
-def _was_taken_up(instance: DagsterInstance, waiting: Waiting) -> bool:
-    """Whether the run that was asked for came to be."""
-    if waiting.requested_at is None:
-        return False
-    found = RunsFilter(
-        tags={GOES_ON_TAG: waiting.lookup_date},
-        created_after=waiting.requested_at - _CLOCKS_DIFFER_BY,
-    )
-    return instance.get_runs_count(found) > 0
+def _how_its_run_ended(
+    instance: DagsterInstance, wait: Wait, now: datetime
+) -> DagsterRunStatus | None:
+    """The final status of the run that has a partition; None where it works, or was not begun."""
+    if wait.request is not None:
+        runs = instance.get_runs(RunsFilter(tags={RESUMES_TAG: wait.request}), limit=1)
+        run = runs[0] if runs else None
+    elif wait.reason is WaitReason.RUNNING and wait.run_id is not None:
+        run = instance.get_run_by_id(wait.run_id)
+        if run is None and wait.until is not None and wait.until <= now:
+            # Another host's, or of an instance that is gone; it has not renewed its wait.
+            return DagsterRunStatus.FAILURE
+    else:
+        return None
+    return run.status if run is not None and run.is_finished else None
+
+
+def _hold_interrupted(connection: Connection, wait: Wait, now: datetime) -> None:
+    """Have a partition whose run ended without a note of its own resumed after a pause."""
+    attempts = wait.attempts + 1
+    if wait.resumes:
+        reason, until = WaitReason.INTERRUPTED, now + pause_after(attempts)
+        detail = "its run ended unexpectedly; the UI shows it"
+    else:
+        reason, until = WaitReason.RUN_LIMIT, None
+        detail = "its run had a maximum of its own, and ended unexpectedly"
+    hold(connection, wait.lookup_date, reason, detail, until, now, attempts=attempts)
 
 
 def _blocked(
-    ledger: Ledger, rocketreach: RocketReach, now: datetime
+    ledger: Ledger, rocketreach: RocketReach, waiting: list[Wait], now: datetime
 ) -> tuple[datetime | None, str]:
-    """Until when to send nothing, if so, and why."""
+    """Until when sending is in vain, if so, and why; the partitions wait until then."""
+    why = ""
+    reason: dict[str, object] = {"reason": WaitReason.LIMITS, "detail": "the provider's limits"}
     try:
         with rocketreach.client() as client:
-            return blocked_until(ledger, client, rocketreach.plan), ""
+            until = blocked_until(ledger, client, rocketreach.plan)
     except (ConfigurationError, RocketReachError) as error:
-        return now + ACCOUNT_CHECK, f": {error}"
+        cause = find_cause(error)
+        attempts = 1 + max(each.attempts for each in waiting)
+        until, why = now + cause.pause_between_checks(attempts), f": {error}"
+        reason = {"reason": cause.reason, "detail": cause.detail, "attempts": attempts}
+    if until is not None:
+        with ledger.write() as connection:
+            postpone(connection, [each.lookup_date for each in waiting], until, now, **reason)
+    return until, why
 
 
-def _postpone(ledger: Ledger, waiting: list[Waiting], until: datetime) -> None:
-    with ledger.write() as connection:
-        postpone(connection, [each.lookup_date for each in waiting], until)
-
-
-def _request(waiting: Waiting, now: datetime) -> RunRequest:
-    tags = {GOES_ON_TAG: waiting.lookup_date}
+def _request(waiting: Wait, key: str) -> RunRequest:
+    tags = {RESUMES_TAG: key}
     tags |= {IN_BACKFILL_TAG: "true"} if waiting.in_backfill else {PRIORITY_TAG: NIGHTLY_PRIORITY}
-    return RunRequest(
-        # The time makes every request a new one: a key that has failed once is blocked for ever.
-        run_key=f"{waiting.lookup_date}/{now:%Y%m%dT%H%M%S%f}",
-        partition_key=waiting.lookup_date,
-        tags=tags,
-    )
+    job = enrichment_job if waiting.stage is Stage.READ else submission_job
+    return RunRequest(run_key=key, job_name=job.name, partition_key=waiting.lookup_date, tags=tags)

@@ -7,10 +7,11 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG
 __all__ = [
     "ASKED_AT_TAG",
     "BACKFILL_ID_TAG",
-    "GOES_ON_TAG",
     "IN_BACKFILL_TAG",
     "NIGHTLY_PRIORITY",
+    "NOT_NOTED_TAG",
     "PRIORITY_TAG",
+    "RESUMES_TAG",
     "SENDING_TAG",
     "is_in_backfill",
 ]
@@ -19,10 +20,14 @@ ASKED_AT_TAG = "lookup_pipeline/asked_at"
 """Says, on runs that a command makes of one word of its user, when that was given (ISO 8601)."""
 
 IN_BACKFILL_TAG = "lookup_pipeline/in_backfill"
-"""Stands on a run that goes on with what a backfill began."""
+"""Stands on a run that resumes what a backfill began."""
 
-GOES_ON_TAG = "lookup_pipeline/goes_on"
-"""Stands on a run that goes on with what limits held back; its value is the partition."""
+RESUMES_TAG = "lookup_pipeline/resumes"
+"""Stands on a run that resumes a partition; its value names the request, as the ledger does."""
+
+NOT_NOTED_TAG = "lookup_pipeline/not_noted"
+"""Stands on a run that could not tell the ledger that it works on its partition: `true` until
+`queued_lookups_sensor` has done so, `false` afterwards."""
 
 SENDING_TAG = "lookup_pipeline/sending"
 """Stands on a run while it sends; its value is the run's id, since a retry inherits the tags."""
@@ -32,5 +37,5 @@ NIGHTLY_PRIORITY = "10"
 
 
 def is_in_backfill(tags: Mapping[str, str]) -> bool:
-    """Whether a run belongs to a backfill, or goes on with one."""
+    """Whether a run belongs to a backfill, or resumes what one began."""
     return BACKFILL_ID_TAG in tags or IN_BACKFILL_TAG in tags

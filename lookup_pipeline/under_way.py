@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS
@@ -71,6 +71,17 @@ def partitions_stopped_since(instance: DagsterInstance, since: datetime) -> dict
             lookup_date = run.tags[PARTITION_NAME_TAG]
             stopped[lookup_date] = max(stopped.get(lookup_date, ended), ended)
     return stopped
+
+
+def partition_of(run: DagsterRun) -> str | None:
+    """The partition that a run works on."""
+    return run.tags.get(PARTITION_NAME_TAG)
+
+
+def submits(run: DagsterRun) -> bool:
+    """Whether a run is to send lookups, or only to read or to publish."""
+    chosen = run.asset_selection
+    return _is_of(run, SUBMITTING_JOBS) and (not chosen or AssetKey(LOOKUPS.name) in chosen)
 
 
 def _is_of(run: DagsterRun, jobs: Collection[str]) -> bool:

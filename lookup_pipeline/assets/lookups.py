@@ -13,6 +13,7 @@ from dagster import (
     multi_asset,
 )
 
+from lookup_pipeline.assets.attempt import attempt, note_stage
 from lookup_pipeline.assets.operator import asked_at, requeue_wanted, wanted_kinds
 from lookup_pipeline.assets.specs import (
     Stopwatch,
@@ -23,7 +24,7 @@ from lookup_pipeline.assets.specs import (
 )
 from lookup_pipeline.assets.submission import (
     SubmissionConfig,
-    may_go_on,
+    may_resume,
     run_policy,
     submit_partition,
     why_queued,
@@ -38,6 +39,7 @@ from lookup_pipeline.ledger import FailureKind, Ledger
 from lookup_pipeline.ledger.counts import count_partitions, credits_of_run
 from lookup_pipeline.ledger.refresh import Refresh
 from lookup_pipeline.ledger.resubmission import count_resubmittable
+from lookup_pipeline.ledger.resumption import Stage
 from lookup_pipeline.ledger.submissions import count_queued
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import mark_run
@@ -69,32 +71,31 @@ def lookups(
 ) -> Iterator[AssetObservation | MaterializeResult[None]]:
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
     mark_run(context)
-    check_settings()
-    watch, lookup_date, output, book = (
-        Stopwatch(),
-        context.partition_key,
-        folders.output,
-        ledger.open(),
-    )
-    refresh, kinds = _refresh(context, config), wanted_kinds(config.resubmit)
-    if kinds or not refresh.is_off:
-        # Yielded, so that it is recorded at once; what a step logs as an event waits for its end.
-        yield _costs_before(context, book, rocketreach, output, refresh, kinds, config)
-    try:
-        registered = register(book, output, lookup_date, refresh)
-    except OutdatedLedgerError as error:
-        raise Failure(str(error), allow_retries=False) from error
-    context.log.info(
-        f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
-        f"{registered.refreshed} of these take the place of old ones."
-    )
-    resubmitted = requeue_wanted(context, book, kinds)
-    forecast = _forecast(context, book, rocketreach, config)
-    context.log.info(
-        f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} credits at "
-        "most."
-    )
-    report = submit_partition(context, book, output, rocketreach, config)
+    watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
+    resumes = may_resume(context, config)
+    with attempt(context, ledger, Stage.REGISTER, resumes=resumes) as book:
+        check_settings()
+        refresh, kinds = _refresh(context, config), wanted_kinds(config.resubmit)
+        if kinds or not refresh.is_off:
+            # Yielded, so that it is recorded at once; what a step logs as an event waits for its
+            # end.
+            yield _costs_before(context, book, rocketreach, output, refresh, kinds, config)
+        try:
+            registered = register(book, output, lookup_date, refresh)
+        except OutdatedLedgerError as error:
+            raise Failure(str(error), allow_retries=False) from error
+        context.log.info(
+            f"{registered.rows} rows registered; {registered.new_lookups} lookups are new, "
+            f"{registered.refreshed} of these take the place of old ones."
+        )
+        resubmitted = requeue_wanted(context, book, kinds)
+        note_stage(context, book, Stage.SUBMIT, resumes=resumes)
+        forecast = _forecast(context, book, rocketreach, config)
+        context.log.info(
+            f"{forecast['lookups_to_send']} lookups to send: {forecast['credits_at_most']} "
+            "credits at most."
+        )
+        report = submit_partition(context, book, output, rocketreach, config)
     with book.read() as connection:
         (counts,) = count_partitions(connection, [lookup_date])
         credits_spent = credits_of_run(connection, lookup_date, context.run.run_id)
@@ -215,7 +216,7 @@ def _send(
     if not lookups:
         return Sending()
     try:
-        policy, resumes = run_policy(rocketreach, config), may_go_on(context, config)
+        policy, resumes = run_policy(rocketreach, config), may_resume(context, config)
     except ConfigurationError as error:
         raise Failure(f"{error} ({lookups} lookups stay queued.)", allow_retries=False) from error
     with ledger.read() as connection:

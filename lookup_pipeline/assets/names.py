@@ -1,6 +1,7 @@
 """`names` and `rejected_names`: a date's CSV files, read once, row by row to one of the two."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ from dagster import (
     multi_asset,
 )
 
+from lookup_pipeline.assets.attempt import attempt
 from lookup_pipeline.assets.specs import Stopwatch, asset_spec, file_metadata, warning
 from lookup_pipeline.datasets.columns import NAMES, REJECTED_NAMES
 from lookup_pipeline.enrichment.names import write_names
+from lookup_pipeline.ledger.resumption import Stage
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 from lookup_pipeline.names.files import NamesFile, find_files, packed_twins, without_files
 from lookup_pipeline.processes import mark_run
-from lookup_pipeline.resources import Folders
+from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MISSING_FILE, ConfigurationError, choice
+from lookup_pipeline.under_way import submits
 
 if TYPE_CHECKING:
     from lookup_pipeline.names.report import FileReport
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     description="Reads a date's CSV files: usable rows to `names`, the others to `rejected_names`.",
 )
 def names_and_rejected_names(
-    context: AssetExecutionContext, folders: Folders
+    context: AssetExecutionContext, folders: Folders, ledger: LedgerResource
 ) -> Iterator[MaterializeResult[None]]:
     """Read the partition's CSV files; a day without a file is an empty, valid partition.
 
@@ -42,24 +46,10 @@ def names_and_rejected_names(
     """
     mark_run(context)
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
-    try:
-        files = find_files(folders.names, date.fromisoformat(lookup_date))
-        if not files:
-            _fail_where_set(folders, lookup_date)
-        before = 0 if files else output.rows(NAMES, lookup_date)
-        reports = write_names(files, output, lookup_date)
-    except UnreadableFile as error:
-        raise Failure(
-            f"{error} Nothing was changed.",
-            metadata={"file": error.file, "line": error.line, "cure": error.cure},
-            allow_retries=False,
-        ) from error
-    except MissingNamesFolder as error:
-        raise Failure(
-            f"{error} Nothing was changed.",
-            metadata={"folder": error.folder, "cure": error.cure},
-            allow_retries=False,
-        ) from error
+    # A run that only reads leaves nothing to resume: nobody asked it to send.
+    sends = submits(context.run)
+    with attempt(context, ledger, Stage.READ) if sends else nullcontext():
+        files, reports, before = _read(folders, lookup_date)
     told = _told(context, files, reports)
     if not files:
         message = without_files(folders.names, lookup_date)
@@ -98,6 +88,35 @@ def _fail_where_set(folders: Folders, lookup_date: str) -> None:
             metadata={"file": f"{lookup_date}.csv", "cure": cure},
             allow_retries=False,
         )
+
+
+def _read(
+    folders: Folders, lookup_date: str
+) -> tuple[Sequence[NamesFile], "Sequence[FileReport]", int]:
+    """The partition's files, what reading them found, and the rows that it had where none is left.
+
+    Raises:
+        Failure: a file can't be read, or there is no folder, or no file where one is wanted.
+    """
+    output = folders.output
+    try:
+        files = find_files(folders.names, date.fromisoformat(lookup_date))
+        if not files:
+            _fail_where_set(folders, lookup_date)
+        before = 0 if files else output.rows(NAMES, lookup_date)
+        return files, write_names(files, output, lookup_date), before
+    except UnreadableFile as error:
+        raise Failure(
+            f"{error} Nothing was changed.",
+            metadata={"file": error.file, "line": error.line, "cure": error.cure},
+            allow_retries=False,
+        ) from error
+    except MissingNamesFolder as error:
+        raise Failure(
+            f"{error} Nothing was changed.",
+            metadata={"folder": error.folder, "cure": error.cure},
+            allow_retries=False,
+        ) from error
 
 
 def _told(

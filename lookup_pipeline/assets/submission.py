@@ -12,17 +12,16 @@ from pydantic import Field
 from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.enrichment import budget
 from lookup_pipeline.enrichment.budget import SubmissionPolicy
-from lookup_pipeline.enrichment.continuation import note_end, note_trouble
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.resumption import note_end
 from lookup_pipeline.enrichment.submit import submit
 from lookup_pipeline.ledger import FailureKind, Ledger
-from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import ASKED_AT_TAG, SENDING_TAG, is_in_backfill
+from lookup_pipeline.run_tags import ASKED_AT_TAG, SENDING_TAG
 from lookup_pipeline.settings import (
     LONGEST_RUN,
     MAX_NEW_PER_DAY,
@@ -71,21 +70,21 @@ def why_queued(
     context: AssetExecutionContext, report: SubmissionReport, config: SubmissionConfig
 ) -> str | None:
     """Why a submission has left some unsent, and what makes it go on; None where it has not."""
-    goes_on = "materialize lookups again"
-    if may_go_on(context, config):
-        goes_on = "queued_lookups_sensor goes on by itself"
+    resumes = "materialize lookups again"
+    if may_resume(context, config):
+        resumes = "queued_lookups_sensor resumes by itself"
     match report:
         case SubmissionReport(capped_by=budget.MAX_NEW):
             most = maximum(MAX_NEW_PER_RUN, config.max_new_lookups)
             return f"the run may send {most} lookups (max_new_lookups). Materialize lookups again"
         case SubmissionReport(capped_by=budget.MAX_A_DAY):
-            return f"today's lookups ({MAX_NEW_PER_DAY}) are used up; {goes_on} after midnight UTC"
+            return f"today's lookups ({MAX_NEW_PER_DAY}) are used up; {resumes} after midnight UTC"
         case SubmissionReport(capped_by=budget.MIN_CREDITS):
-            return f"no credits are left above {MIN_CREDITS}; {goes_on} when there are more"
+            return f"no credits are left above {MIN_CREDITS}; {resumes} when there are more"
         case SubmissionReport(waits_until=datetime() as until):
             return (
                 "the provider's limits let the next request out at "
-                f"{until:%Y-%m-%d %H:%M:%S} UTC; {goes_on} then"
+                f"{until:%Y-%m-%d %H:%M:%S} UTC; {resumes} then"
             )
         case SubmissionReport(out_of_time=True):
             return (
@@ -112,34 +111,20 @@ def submit_partition(
     rocketreach: RocketReach,
     config: SubmissionConfig,
 ) -> SubmissionReport:
-    """Send what is queued of the run's partition; have what limits hold back go on by itself.
+    """Send what is queued of the run's partition, and note what is left and what it waits for.
 
     Raises:
         Failure: the account, the configuration, the API, the ledger or the output folder is in
             trouble; the rest is queued.
     """
     lookup_date = context.partition_key
-    with ledger.write() as connection:
-        # Whoever ends this run before its time wants no more sent.
-        continue_from(connection, lookup_date, None)
-        if next_ready_at(connection, lookup_date) is None:
-            # Nothing to send: a settled partition needs neither key nor network.
-            return SubmissionReport()
+    with ledger.read() as connection:
+        is_settled = next_ready_at(connection, lookup_date) is None
     try:
-        refuse_leftover(context.instance, context.run)
-        with rocketreach.client() as client, _marked_as_sending(context):
-            report = submit(
-                ledger,
-                output,
-                client,
-                lookup_date,
-                context.run.run_id,
-                replace(
-                    run_policy(rocketreach, config),
-                    seconds=_seconds_left(context, config.max_seconds),
-                ),
-                progress=_Progress(context),
-            )
+        report = SubmissionReport()
+        if not is_settled:
+            # A settled partition needs neither key nor network.
+            report = _submit(context, ledger, output, rocketreach, config)
     except (
         SubmissionStoppedError,
         RocketReachError,
@@ -147,18 +132,15 @@ def submit_partition(
         OutdatedLedgerError,
         StorageError,
     ) as error:
-        if may_go_on(context, config):
-            in_backfill = is_in_backfill(context.run.tags)
-            note_trouble(ledger, lookup_date, error, in_backfill=in_backfill)
         with ledger.read() as connection:
             (counts,) = count_partitions(connection, [lookup_date])
         raise Failure(
-            f"{error} ({counts.queued} rows stay queued; a later run of this partition goes on.)",
+            f"{error} ({counts.queued} rows stay queued; a later run of this partition sends "
+            "them.)",
             metadata={"rows_queued": counts.queued},
             allow_retries=False,
         ) from error
-    if may_go_on(context, config):
-        note_end(ledger, lookup_date, report, in_backfill=is_in_backfill(context.run.tags))
+    note_end(ledger, lookup_date, report, resumes=may_resume(context, config))
     return report
 
 
@@ -173,10 +155,33 @@ def _marked_as_sending(context: AssetExecutionContext) -> Iterator[None]:
         context.instance.add_run_tags(run_id, {SENDING_TAG: "done"})
 
 
-def may_go_on(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
-    """Whether what is left over may be sent without another word: not where this run was bounded.
+def _submit(
+    context: AssetExecutionContext,
+    ledger: Ledger,
+    output: DatasetFolder,
+    rocketreach: RocketReach,
+    config: SubmissionConfig,
+) -> SubmissionReport:
+    refuse_leftover(context.instance, context.run)
+    with rocketreach.client() as client, _marked_as_sending(context):
+        return submit(
+            ledger,
+            output,
+            client,
+            context.partition_key,
+            context.run.run_id,
+            replace(
+                run_policy(rocketreach, config),
+                seconds=_seconds_left(context, config.max_seconds),
+            ),
+            progress=_Progress(context),
+        )
 
-    A command bounds its runs in time, and goes on with them itself.
+
+def may_resume(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
+    """Whether what the run leaves undone is taken up again by itself: not where it had a maximum.
+
+    A command gives its runs a time, and resumes them itself meanwhile.
     """
     bounded_in_time = config.max_seconds is not None and ASKED_AT_TAG not in context.run.tags
     return config.max_new_lookups is None and not bounded_in_time

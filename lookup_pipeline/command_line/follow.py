@@ -12,19 +12,15 @@ from dagster import DagsterInstance, SensorResult, build_sensor_context
 from lookup_pipeline.command_line.errors import Failures, WorkFailedError
 from lookup_pipeline.command_line.execution import Runner
 from lookup_pipeline.datasets.storage import StorageError
-from lookup_pipeline.enrichment.continuation import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.publish import NotReadyError, RowReconciliationError, publish
+from lookup_pipeline.enrichment.resumption import ACCOUNT_CHECK, blocked_until
 from lookup_pipeline.ledger import Ledger, LedgerError
-from lookup_pipeline.ledger.continuation import (
-    due_to_continue,
-    postpone,
-    waiting_to_continue,
-)
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
+from lookup_pipeline.ledger.resumption import due_to_resume, find_waits, postpone
 from lookup_pipeline.ledger.submissions import was_sent_since
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
@@ -200,17 +196,21 @@ class _Queue:
         self._ours = frozenset(lookup_dates)
 
     def waiting(self, seconds_left: float) -> list[str]:
-        """Those that may go on by themselves before the time is over."""
+        """Those that may be resumed before the time is over."""
         end = utc_now() + timedelta(seconds=seconds_left)
         with self._ledger.read() as connection:
-            return [date for date in waiting_to_continue(connection, end) if date in self._ours]
+            return [
+                each.lookup_date
+                for each in find_waits(connection, self._ours)
+                if each.until is not None and each.until <= end
+            ]
 
     def next_of(self, waiting: Sequence[str]) -> str | None:
         """The one that may go on now, if one may."""
-        with self._ledger.read() as connection:
+        with self._ledger.write() as connection:
             due = [
                 each.lookup_date
-                for each in due_to_continue(connection, utc_now())
+                for each in due_to_resume(connection, utc_now())
                 if each.lookup_date in waiting
             ]
         if not due:
@@ -224,7 +224,7 @@ class _Queue:
         if until is None:
             return due[0]
         with self._ledger.write() as connection:
-            postpone(connection, due, until)
+            postpone(connection, due, until, utc_now())
         return None
 
 

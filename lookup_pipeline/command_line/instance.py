@@ -39,6 +39,20 @@ def prepare_home(home: Path | None = None) -> Path:
     return folder
 
 
+def is_switched_off(sensor: str) -> bool:
+    """Whether a sensor was turned off in the UI; a home that is not there has none turned off."""
+    given = os.environ.get("DAGSTER_HOME")
+    home = Path(given) if given else project_root() / ".dagster"
+    if not (home / "dagster.yaml").exists():
+        return False
+    prepare_home()
+    with open_instance() as instance:
+        return any(
+            state.instigator_name == sensor and state.status.value == "STOPPED"
+            for state in instance.all_instigator_state()
+        )
+
+
 def open_instance() -> DagsterInstance:
     """The instance in DAGSTER_HOME; `prepare_home` comes first.
 

@@ -19,8 +19,8 @@ from lookup_pipeline.enrichment.budget import MAX_NEW, MIN_CREDITS
 from lookup_pipeline.enrichment.duration_estimate import NEVER, NOT_RESUMED, Simulation
 from lookup_pipeline.enrichment.forecast import Forecast, forecast
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.continuation import waiting_to_continue
 from lookup_pipeline.ledger.refresh import Refresh
+from lookup_pipeline.ledger.resumption import find_waits
 from lookup_pipeline.ledger.submissions import queued_ids
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
@@ -147,7 +147,8 @@ def _others_waiting(ledger: Ledger, lookup_dates: Sequence[str]) -> Iterator[str
     """Say what goes out by itself beside these partitions, by the same limits."""
     now = utc_now()
     with ledger.read() as connection:
-        others = set(waiting_to_continue(connection)) - set(lookup_dates)
+        resuming = {each.lookup_date for each in find_waits(connection) if each.resumes}
+        others = resuming - set(lookup_dates)
         queued, ours = (
             {each for date_ in dates for each in queued_ids(connection, date_, now)}
             for dates in (others, lookup_dates)

@@ -23,8 +23,8 @@ from lookup_pipeline.command_line.follow import follow, following_meanwhile
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, PROFILES, REJECTED_NAMES
 from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.ledger import Ledger
-from lookup_pipeline.ledger.continuation import continue_from, queued_until
 from lookup_pipeline.ledger.counts import PartitionCounts, count_partitions
+from lookup_pipeline.ledger.resumption import queued_until, stop
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import Folders, LedgerResource
@@ -112,8 +112,7 @@ def work(
     except KeyboardInterrupt:
         # Whoever interrupts wants no more sent, by the daemon neither.
         with ledger.write() as connection:
-            for lookup_date in lookup_dates:
-                continue_from(connection, lookup_date, None)
+            stop(connection, lookup_dates, "its run was interrupted", utc_now())
         raise
     with ledger.read() as connection:
         counts = count_partitions(connection, lookup_dates)

@@ -36,6 +36,8 @@ from lookup_pipeline.ledger import (
     limits,
 )
 from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.resumption import RENEW_EVERY
+from lookup_pipeline.ledger.resumption import renew as renew_wait
 from lookup_pipeline.ledger.submissions import (
     RENEW_AFTER,
     Claim,
@@ -198,6 +200,7 @@ class _Submission:
         self._ends_at = (
             None if policy.seconds is None else clock() + timedelta(seconds=policy.seconds)
         )
+        self._renewed_at = clock()
         self._may_claim = True
         self.report = SubmissionReport()
 
@@ -312,6 +315,9 @@ class _Submission:
     def _renew(self, connection: Connection, now: datetime) -> None:
         old = [each for each, since in self._in_air.values() if now - since > RENEW_AFTER]
         renew(connection, old, now)
+        if now - self._renewed_at >= RENEW_EVERY:
+            renew_wait(connection, self._lookup_date, self._owner, now)
+            self._renewed_at = now
         self._in_air |= {each.lookup_id: (each, now) for each in old}
 
     def _claim(self, connection: Connection, now: datetime) -> _Turn:

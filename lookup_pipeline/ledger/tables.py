@@ -154,9 +154,22 @@ partitions = Table(
     Column("files_checked_at", UtcTime, comment="when its published files were looked at last"),
     Column("publication_attempts", Integer, nullable=False, server_default=text("0")),
     Column("publication_requested_at", UtcTime),
-    Column("continues_at", UtcTime, comment="its queued lookups go on by themselves from then on"),
-    Column("in_backfill", Boolean, comment="whether a backfill wants them: nightly ones go first"),
-    Column("continuation_requested_at", UtcTime, comment="a run that goes on was asked for then"),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("lookup_date", String(10), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, comment="what happened, for a person; no personal data"),
+    Column("stage", String(16), nullable=False, comment="what a run has to begin with"),
+    Column("since", UtcTime, nullable=False),
+    Column("until", UtcTime, comment="taken up again then; none where an operator stopped it"),
+    Column("attempts", Integer, nullable=False, comment="failed ones in a row"),
+    Column("run_id", Text, comment="the run that works on it, or did so last"),
+    Column("request", Text, comment="a run that was asked for and has not begun"),
+    Column("in_backfill", Boolean, nullable=False, comment="nightly ones go first"),
+    Column("noted_at", UtcTime, nullable=False, comment="when this was written"),
 )
 
 publication_claims = Table(

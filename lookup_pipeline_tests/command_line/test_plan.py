@@ -228,15 +228,19 @@ def test_status_tells_what_is_queued_until_when_and_whether_it_goes_on_by_itself
     workplace.write_csv(PEOPLE[:1], NEXT_DAY)
     workplace.run("run", "--date", DAY, "--max-new-lookups", "2")
     shown = workplace.run("status").stdout
-    assert f"Queued: rows of {DAY} wait now; run it again." in shown
+    assert f"Stopped: {DAY} since " in shown
+    assert "(run_limit: the run had a maximum of its own). To send the rest, run it again" in shown
     limit = {"LOOKUP_PIPELINE_MAX_NEW_LOOKUPS_PER_DAY": "3"}
     done = workplace.run("run", "--date", DAY, "--timeout", "30", **limit)
     assert done.returncode == 3, "it does not wait for midnight, which its time does not reach"
     shown = workplace.run("status").stdout
-    assert f"Queued: rows of {DAY} wait until " in shown
-    assert "queued_lookups_sensor goes on." in shown
+    assert f"Waiting: {DAY} since " in shown
+    assert "(limits: max_new_lookups_per_day); queued_lookups_sensor resumes it at " in shown
     found = workplace.status()
     (partition,) = found["partitions"]
     assert partition["queued_until"].endswith("T00:00:00Z")
     sent = len(sandbox.lookups()) - partition["credits"]
     assert partition["may_have_been_charged"] == found["may_have_been_charged"]["total"] == sent
+    (wait,) = found["waits"]
+    assert (wait["lookup_date"], wait["reason"], wait["resumes"]) == (DAY, "limits", True)
+    assert wait["until"] == partition["queued_until"]

@@ -26,7 +26,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from lookup_pipeline.command_line import shared_home
 from lookup_pipeline.command_line.errors import NotStartedError
-from lookup_pipeline.command_line.instance import open_instance, prepare_home
+from lookup_pipeline.command_line.instance import is_switched_off, open_instance, prepare_home
 from lookup_pipeline.command_line.shared_home import find_leftovers, simulation_in
 from lookup_pipeline.settings import ConfigurationError
 from lookup_pipeline.simulation import MARK, PROCESS_VARIABLE, refuse_leftover
@@ -99,7 +99,7 @@ class Home:
         return str(find_leftovers(self.instance))
 
 
-def repository(location: str) -> RemoteRepositoryOrigin:
+def repository(location: str = "lookup_pipeline") -> RemoteRepositoryOrigin:
     target = LoadableTargetOrigin(module_name="lookup_pipeline.definitions")
     return RemoteRepositoryOrigin(
         InProcessCodeLocationOrigin(target, location_name=location), "__repository__"
@@ -128,6 +128,19 @@ def test_what_a_simulation_switches_on_or_launches_is_stopped_at_its_end(home: H
     assert {each.status for each in home.instance.get_backfills()} == {BulkActionStatus.CANCELED}
     runs = [(run.status.value, run.tags.get("dagster/will_retry")) for run in runs_of(home)]
     assert sorted(runs, key=str) == [("CANCELED", None)] * 3 + [("FAILURE", "false")]
+
+
+def test_a_sensor_that_was_turned_off_is_known(home: Home) -> None:
+    assert not is_switched_off("queued_lookups_sensor")
+    home.instance.add_instigator_state(
+        InstigatorState(
+            repository().get_instigator_origin("queued_lookups_sensor"),
+            InstigatorType.SENSOR,
+            InstigatorStatus.STOPPED,
+        )
+    )
+    assert is_switched_off("queued_lookups_sensor")
+    assert not is_switched_off("lookup_status_sensor")
 
 
 def test_it_is_stopped_however_the_simulation_ends(home: Home) -> None:

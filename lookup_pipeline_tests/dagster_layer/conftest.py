@@ -1,6 +1,6 @@
 """A project of its own for each test: folders, ledger, instance, and a simulated API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +50,17 @@ class Project:
         date: str = DATE,
         config: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
+        assets: Sequence[str] | None = None,
         **resources: object,
     ) -> ExecuteInProcessResult:
-        """Run a job; `config` is that of `lookups`."""
+        """Run a job, or some of its assets; `config` is that of `lookups`."""
         definitions = build_defs({**self.resources, **resources})
         return definitions.resolve_job_def(job).execute_in_process(
             partition_key=date,
             instance=self.instance,
             raise_on_error=False,
             tags=dict(tags or {}),
+            asset_selection=None if assets is None else [AssetKey(name) for name in assets],
             run_config=None if config is None else {"ops": {"lookups": {"config": dict(config)}}},
         )
 

@@ -7,8 +7,8 @@ from dagster import SkipReason
 
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.backup import back_up, restore
-from lookup_pipeline.ledger.continuation import continue_from
 from lookup_pipeline.ledger.counts import count_partitions
+from lookup_pipeline.ledger.resumption import WaitReason, hold
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.queue_sensor import queued_lookups_sensor
 from lookup_pipeline.sensors import lookup_status_sensor
@@ -45,7 +45,8 @@ def test_the_sensors_say_why_nothing_is_sent_or_published(restored: Project) -> 
 
 def make_it_wait(project: Project) -> None:
     with project.ledger.write() as connection:
-        continue_from(connection, DATE, utc_now())
+        now = utc_now()
+        hold(connection, DATE, WaitReason.LIMITS, "the provider's limits", now, now)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     RunRequest,
+    RunsFilter,
     SensorResult,
     SkipReason,
 )
@@ -19,17 +20,17 @@ from sqlalchemy import Column, Table, select, update
 
 from lookup_pipeline import settings
 from lookup_pipeline.ledger import State
-from lookup_pipeline.ledger.continuation import waiting_to_continue
 from lookup_pipeline.ledger.counts import count_partitions
-from lookup_pipeline.ledger.tables import allowances, limits, lookups, memberships, partitions
+from lookup_pipeline.ledger.resumption import Wait, WaitReason, find_wait, find_waits
+from lookup_pipeline.ledger.tables import allowances, limits, lookups, memberships, waits
 from lookup_pipeline.queue_sensor import queued_lookups_sensor
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.run_tags import (
     BACKFILL_ID_TAG,
-    GOES_ON_TAG,
     IN_BACKFILL_TAG,
     NIGHTLY_PRIORITY,
     PRIORITY_TAG,
+    RESUMES_TAG,
 )
 from lookup_pipeline.under_way import SUBMITTING_JOBS
 from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, evaluate, metadata
@@ -40,8 +41,8 @@ LATER_DATE = "2026-01-07"
 HOUR = timedelta(hours=1, seconds=2)
 
 # What a request for a partition of the night, and one for a partition of a backfill, carries.
-NIGHTLY = {GOES_ON_TAG: DATE, PRIORITY_TAG: NIGHTLY_PRIORITY}
-IN_BACKFILL = {GOES_ON_TAG: DATE, IN_BACKFILL_TAG: "true"}
+NIGHTLY = {PRIORITY_TAG: NIGHTLY_PRIORITY}
+IN_BACKFILL = {IN_BACKFILL_TAG: "true"}
 
 
 def csv(people: int, family: str = "Noether") -> str:
@@ -74,8 +75,9 @@ def account_calls(project: Project) -> int:
 
 # Every time of the ledger that the sensor, or a run of it, goes by.
 _TIMES: Sequence[tuple[Table, Column[object]]] = (
-    (partitions, partitions.c.continues_at),
-    (partitions, partitions.c.continuation_requested_at),
+    (waits, waits.c.since),
+    (waits, waits.c.until),
+    (waits, waits.c.noted_at),
     (allowances, allowances.c.opened_at),
     (allowances, allowances.c.look_again_at),
     (limits, limits.c.blocked_until),
@@ -116,9 +118,16 @@ def begin_run(project: Project, job: str, date: str, status: DagsterRunStatus) -
     return run
 
 
+def wait_of(project: Project, date: str = DATE) -> Wait:
+    with project.ledger.read() as connection:
+        found = find_wait(connection, date)
+    assert found is not None
+    return found
+
+
 def waiting(project: Project) -> list[str]:
     with project.ledger.read() as connection:
-        return waiting_to_continue(connection)
+        return [each.lookup_date for each in find_waits(connection) if each.resumes]
 
 
 @pytest.fixture
@@ -160,7 +169,8 @@ def test_what_a_window_holds_back_is_requested_when_it_opens_and_not_before(
     pass_time(project, HOUR)
     request = requested(project)
     assert account_calls(project) == calls + 2
-    assert (request.partition_key, request.tags) == (DATE, NIGHTLY)
+    assert request.partition_key == DATE
+    assert request.tags == {**NIGHTLY, RESUMES_TAG: request.run_key}
 
 
 @pytest.mark.usefixtures("three_an_hour")
@@ -300,7 +310,7 @@ def test_what_a_backfill_began_stays_a_backfills_however_often_it_is_held_back(
         assert states(project)[State.QUEUED] == left
         pass_time(project, HOUR)
         request = requested(project)
-        assert request.tags == IN_BACKFILL
+        assert request.tags == {**IN_BACKFILL, RESUMES_TAG: request.run_key}
         assert project.run("submission_job", tags=request.tags).success
     assert states(project) == {State.IN_FLIGHT: 8}
 
@@ -312,7 +322,7 @@ def test_a_partition_before_a_start_date_that_was_moved_does_not_fail_the_tick(
     hold_back(project)
     pass_time(project, HOUR)
     with project.ledger.write() as connection:
-        for table in (memberships, partitions):
+        for table in (memberships, waits):
             connection.execute(update(table).values(lookup_date="1999-12-31"))
     assert "No partition waits" in skipped(project)
 
@@ -385,13 +395,15 @@ def test_a_run_that_the_account_stopped_fails_in_one_line_and_is_requested_once_
     assert states(project) == {State.IN_FLIGHT: 3}
 
 
-def test_a_plan_that_forbids_lookups_is_not_tried_again_by_itself(project: Project) -> None:
+def test_a_plan_that_forbids_lookups_is_tried_again_after_a_while(project: Project) -> None:
     project.write(csv(3))
     project.sandbox.change(account_state="forbidden")
     assert "HTTP 403" in error_of(project.run(), "lookups")
-    assert waiting(project) == []
+    assert waiting(project) == [DATE]
+    assert "No partition waits" in skipped(project)
     project.sandbox.change(account_state="ok")
-    assert project.run().success
+    pass_time(project, timedelta(minutes=16))
+    assert project.run("submission_job", tags=requested(project).tags).success
     assert states(project) == {State.IN_FLIGHT: 3}
 
 
@@ -399,20 +411,24 @@ def test_a_plan_that_forbids_lookups_is_not_tried_again_by_itself(project: Proje
 
 
 @pytest.mark.usefixtures("three_an_hour")
-def test_a_run_that_is_interrupted_does_not_go_on_by_itself_though_it_had_waited(
+def test_a_run_that_is_canceled_is_not_resumed_though_its_partition_had_waited(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_back(project)
 
     def interrupted(*_arguments: object, **_settings: object) -> None:
+        # What the UI does to a run that is to be terminated.
+        (run,) = project.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+        project.instance.report_run_canceling(run)
         raise KeyboardInterrupt
 
     # The package's own attribute of this name is the asset.
     monkeypatch.setattr(sys.modules["lookup_pipeline.assets.submission"], "submit", interrupted)
     assert not project.run().success
     pass_time(project, HOUR)
-    assert waiting(project) == []
     assert "No partition waits" in skipped(project)
+    assert wait_of(project).reason is WaitReason.CANCELED
+    assert waiting(project) == []
 
 
 @pytest.mark.usefixtures("three_an_hour")
@@ -429,5 +445,5 @@ def test_the_run_tells_how_many_wait_and_until_when(project: Project) -> None:
     project.write(csv(5))
     told = metadata(project.run(), "lookups")
     assert "2 rows stay queued" in str(told["warning"])
-    assert "queued_lookups_sensor goes on by itself" in str(told["warning"])
+    assert "queued_lookups_sensor resumes by itself" in str(told["warning"])
     assert isinstance(told["queued_until"], float)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from lookup_pipeline import settings
-from lookup_pipeline.ledger.continuation import waiting_to_continue
+from lookup_pipeline.ledger.resumption import find_waits
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline_tests.dagster_layer.conftest import DATE, Project, error_of, metadata
 
@@ -17,7 +17,7 @@ NEXT_DATE = "2026-01-06"
 
 def waiting(project: Project) -> list[str]:
     with project.ledger.read() as connection:
-        return waiting_to_continue(connection)
+        return [each.lookup_date for each in find_waits(connection) if each.resumes]
 
 
 def test_the_forecast_stands_in_the_metadata_and_is_what_is_charged(project: Project) -> None:
@@ -85,11 +85,13 @@ def test_an_account_in_trouble_is_looked_at_again_by_itself(project: Project, st
     assert waiting(project) == [DATE]
 
 
-def test_a_plan_that_forbids_lookups_is_the_operators_to_mend(project: Project) -> None:
+def test_a_plan_that_forbids_lookups_says_what_to_check_and_is_tried_again(
+    project: Project,
+) -> None:
     project.write(CSV)
     project.sandbox.change(account_state="forbidden")
     assert "check the plan" in error_of(project.run(), "lookups")
-    assert waiting(project) == []
+    assert waiting(project) == [DATE]
 
 
 def test_a_forced_refresh_looks_everybody_up_again_once(project: Project) -> None:

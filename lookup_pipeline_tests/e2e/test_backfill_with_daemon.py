@@ -142,7 +142,7 @@ def test_what_the_provider_holds_back_goes_on_when_it_allows_it_without_a_person
 def let_the_hour_pass(folder: Path) -> None:
     """Nobody waits for it: the times that the ledger goes by are over."""
     with sqlite3.connect(folder / "ledger.db", timeout=30) as connection:
-        connection.execute("UPDATE partitions SET continues_at = 0")
+        connection.execute("UPDATE waits SET until = 0")
         connection.execute("UPDATE limits SET blocked_until = 0")
         connection.execute("UPDATE lookups SET not_before = NULL")
     connection.close()

@@ -25,7 +25,7 @@ from lookup_pipeline.datasets.columns import FAILED_LOOKUPS
 from lookup_pipeline.definitions import build_defs
 from lookup_pipeline.enrichment.submit import WORKERS
 from lookup_pipeline.ledger import State, limits
-from lookup_pipeline.ledger.continuation import continue_from
+from lookup_pipeline.ledger.resumption import Stage, WaitReason, begin, hold
 from lookup_pipeline.ledger.tables import limits as limits_table
 from lookup_pipeline.ledger.tables import lookups
 from lookup_pipeline.queue_sensor import queued_lookups_sensor
@@ -139,7 +139,9 @@ def test_four_processes_on_one_partition_some_of_them_killed_send_nobody_twice(
     # Long enough in the air for a death to leave some in doubt.
     sandbox.change(latency_seconds=0.5, complete_after_polls=0)
     with pipeline.ledger.write() as connection:
-        continue_from(connection, DAY, pipeline.clock())
+        now = pipeline.clock()
+        begin(connection, DAY, Stage.SUBMIT, "earlier", now)
+        hold(connection, DAY, WaitReason.LIMITS, "the provider's limits", now, now)
 
     with contenders(pipeline, sandbox) as four:
         by_sensor = four.start(_SENSOR, "home of the sensor")

@@ -8,29 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from lookup_pipeline.datasets.columns import PROFILES
 from lookup_pipeline.enrichment import submit
 from lookup_pipeline.enrichment.account import Plan
 from lookup_pipeline.enrichment.budget import MAX_A_DAY, MAX_NEW, MIN_CREDITS
-from lookup_pipeline.enrichment.continuation import (
+from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
+from lookup_pipeline.enrichment.resumption import (
     ACCOUNT_CHECK,
     blocked_until,
+    cause_of,
     note_end,
-    note_trouble,
+    note_failure,
 )
-from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.submit import WORKERS
 from lookup_pipeline.ledger import State
-from lookup_pipeline.ledger.continuation import (
-    continue_from,
-    due_to_continue,
+from lookup_pipeline.ledger.resumption import (
+    Stage,
+    Wait,
+    WaitReason,
+    begin,
+    due_to_resume,
+    find_wait,
+    find_waits,
     postpone,
     queued_until,
-    waiting_to_continue,
 )
-from lookup_pipeline.ledger.tables import partitions
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.enrichment.pipeline import (
@@ -50,26 +53,32 @@ PLAN = Plan("standard", 0)
 def run(pipeline: Pipeline, day: str = DAY, **settings: Any) -> SubmissionReport:
     """What a run does between registering and publishing."""
     with pipeline.ledger.write() as connection:
-        continue_from(connection, day, None)
+        begin(connection, day, Stage.SUBMIT, "run", pipeline.clock())
     try:
         report = pipeline.submit(day, **settings)
     except SubmissionStoppedError as error:
-        note_trouble(pipeline.ledger, day, error, in_backfill=False, clock=pipeline.clock)
+        sent = error.report.accepted
+        note_failure(pipeline.ledger, day, cause_of(error), sent=sent, clock=pipeline.clock)
         raise
-    note_end(pipeline.ledger, day, report, in_backfill=False)
+    note_end(pipeline.ledger, day, report, resumes=True, clock=pipeline.clock)
     return report
 
 
-def goes_on(pipeline: Pipeline) -> list[str]:
-    """The partitions that go on by themselves, now or later."""
+def wait_of(pipeline: Pipeline, day: str = DAY) -> Wait | None:
     with pipeline.ledger.read() as connection:
-        return waiting_to_continue(connection)
+        return find_wait(connection, day)
+
+
+def goes_on(pipeline: Pipeline) -> list[str]:
+    """The partitions that are resumed by themselves, now or later."""
+    with pipeline.ledger.read() as connection:
+        return [each.lookup_date for each in find_waits(connection) if each.resumes]
 
 
 def due(pipeline: Pipeline) -> list[str]:
     """Those of them whose time has come."""
-    with pipeline.ledger.read() as connection:
-        return [each.lookup_date for each in due_to_continue(connection, pipeline.clock())]
+    with pipeline.ledger.write() as connection:
+        return [each.lookup_date for each in due_to_resume(connection, pipeline.clock())]
 
 
 def blocked(pipeline: Pipeline) -> datetime | None:
@@ -79,8 +88,7 @@ def blocked(pipeline: Pipeline) -> datetime | None:
 def next_look(pipeline: Pipeline) -> datetime:
     """When the ledger itself says that there is something to do again."""
     with pipeline.ledger.read() as connection:
-        times: list[datetime | None] = list(connection.scalars(select(partitions.c.continues_at)))
-    return min(filter(None, times))
+        return min(each.until for each in find_waits(connection) if each.until is not None)
 
 
 def expected_time(pipeline: Pipeline) -> datetime:
@@ -104,7 +112,7 @@ def look(pipeline: Pipeline) -> SubmissionReport | None:
     if until is None:
         return run(pipeline, waiting[0])
     with pipeline.ledger.write() as connection:
-        postpone(connection, waiting, until)
+        postpone(connection, waiting, until, pipeline.clock())
     return None
 
 
@@ -311,7 +319,7 @@ def test_it_goes_on_by_itself_once_the_trouble_is_mended_and_not_before(
         assert until is not None
         assert until > pipeline.clock()
         with pipeline.ledger.write() as connection:
-            postpone(connection, [DAY], until)
+            postpone(connection, [DAY], until, pipeline.clock())
     assert sandbox.lookups() == []
     sandbox.change(account_state="ok")
     move_to(pipeline, sandbox, next_look(pipeline))
@@ -334,31 +342,38 @@ def test_an_outage_is_over_by_itself_and_so_is_the_waiting(
     assert pipeline.states() == {State.IN_FLIGHT: 20}
 
 
-def test_lost_answers_do_not_go_on_by_themselves(
-    pipeline: Pipeline, sandbox: RunningSandbox
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ({"account_state": "forbidden"}, WaitReason.ACCOUNT),
+        ({"error_500": 1}, WaitReason.OUTAGE),
+        ({"error_502_html": 1}, WaitReason.OUTAGE),
+        ({"drop_connection_after": 1}, WaitReason.OUTAGE),
+    ],
+)
+def test_trouble_that_the_account_does_not_show_is_tried_again_after_growing_pauses(
+    pipeline: Pipeline, sandbox: RunningSandbox, trouble: dict[str, Any], reason: WaitReason
 ) -> None:
-    """Each try would put more people in doubt."""
-    sandbox.change(drop_connection_after=1)
-    pipeline.register(people(60))
-    with pytest.raises(SubmissionStoppedError):
-        run(pipeline)
-    assert pipeline.states()[State.QUEUED] > 0
-    assert goes_on(pipeline) == []
-
-
-def test_a_plan_that_forbids_lookups_is_the_operators_matter(
-    pipeline: Pipeline, sandbox: RunningSandbox
-) -> None:
-    """The account call does not show it: going on by itself would be a failed run for ever."""
-    sandbox.change(account_state="forbidden")
-    pipeline.register(people(40))
-    with pytest.raises(SubmissionStoppedError, match="HTTP 403"):
-        run(pipeline)
-    assert sandbox.requests().by_answer["403"] <= WORKERS
-    assert pipeline.states() == {State.QUEUED: 40}
-    assert goes_on(pipeline) == []
-    sandbox.change(account_state="ok")
-    assert run(pipeline).accepted == 40, "the next run goes on"
+    sandbox.change(**trouble)
+    pipeline.register(people(100))
+    pauses = []
+    for attempt in range(1, 4):
+        with pytest.raises(SubmissionStoppedError):
+            run(pipeline)
+        wait = wait_of(pipeline)
+        assert wait is not None
+        assert (wait.reason, wait.attempts) == (reason, attempt)
+        assert wait.until is not None
+        pauses.append(round((wait.until - pipeline.clock()) / timedelta(minutes=1)))
+        move_to(pipeline, sandbox, wait.until)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] <= 60
+    sandbox.change(account_state="ok", error_500=0, error_502_html=0, drop_connection_after=0)
+    # Whoever was sent three times in the outage has a pause of a quarter of an hour.
+    move_to(pipeline, sandbox, pipeline.clock() + timedelta(minutes=15))
+    assert look(pipeline) is not None
+    assert pipeline.counts().states[State.QUEUED] == 0
+    assert wait_of(pipeline) is None
 
 
 def test_a_run_that_reached_its_own_maximum_does_not_go_on_by_itself(
