@@ -305,6 +305,21 @@ def status(date: datetime | None, *, as_json: bool) -> None:
         command(Console(), date.date().isoformat() if date else None, as_json=as_json)
 
 
+@main.command()
+def resume() -> None:
+    """Lift the provider's cooldown and have everything that waits be tried at once.
+
+    Sends nothing itself; queued_lookups_sensor does, with one request at first.
+    """
+    _load_env()
+    with _plain_errors():
+        from rich.console import Console  # noqa: PLC0415
+
+        from lookup_pipeline.command_line.resume import resume as command  # noqa: PLC0415
+
+        command(Console())
+
+
 @main.group()
 def ledger() -> None:
     """Look after the ledger: the database that knows who has been paid for."""

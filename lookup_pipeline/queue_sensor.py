@@ -22,9 +22,10 @@ from sqlalchemy import Connection
 from lookup_pipeline.assets.attempt import find_cause
 from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
-from lookup_pipeline.enrichment.resumption import blocked_until
+from lookup_pipeline.enrichment.resumption import find_block
 from lookup_pipeline.jobs import enrichment_job, submission_job
 from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger.clock_steps import heal_moments
 from lookup_pipeline.ledger.resumption import (
     Stage,
     Wait,
@@ -32,6 +33,7 @@ from lookup_pipeline.ledger.resumption import (
     begin,
     due_to_resume,
     find_wait,
+    find_waits,
     hold,
     note_request,
     pause_after,
@@ -79,10 +81,12 @@ def queued_lookups_sensor(
     """Request a run for the first partition that waits, if lookups may go out now."""
     book, now = ledger.open(), utc_now()
     _note_failed_runs(context.instance, book, now)
-    with book.read() as connection:
+    with book.write() as connection:
+        heal_moments(connection, now)
         idle = not waits_to_look_at(connection, now)
+        later = [(each.until, each) for each in find_waits(connection) if each.until is not None]
     if idle:
-        return SkipReason("No partition waits to be resumed.")
+        return SkipReason(f"No partition waits to be resumed now.{_told_of(later)}")
     try:
         check_lineage(book, folders.output)
     except (OutdatedLedgerError, StorageError) as error:
@@ -104,6 +108,15 @@ def queued_lookups_sensor(
     with book.write() as connection:
         note_request(connection, first.lookup_date, key, now, now + _RUN_BEGINS_WITHIN)
     return SensorResult(run_requests=[_request(first, key)])
+
+
+def _told_of(later: list[tuple[datetime, Wait]]) -> str:
+    """What waits for its time."""
+    if not later:
+        return ""
+    until, first = min(later, key=lambda each: each[0])
+    why = f"{first.reason}: {first.detail}"
+    return f" {len(later)} wait, {first.lookup_date} until {until:%Y-%m-%d %H:%M:%S} UTC ({why})."
 
 
 def _note_failed_runs(instance: DagsterInstance, ledger: Ledger, now: datetime) -> None:
@@ -183,20 +196,21 @@ def _blocked(
     ledger: Ledger, rocketreach: RocketReach, waiting: list[Wait], now: datetime
 ) -> tuple[datetime | None, str]:
     """Until when sending is in vain, if so, and why; the partitions wait until then."""
-    why = ""
-    reason: dict[str, object] = {"reason": WaitReason.LIMITS, "detail": "the provider's limits"}
     try:
         with rocketreach.client() as client:
-            until = blocked_until(ledger, client, rocketreach.plan)
+            block = find_block(ledger, client, rocketreach.plan)
+        if block is None:
+            return None, ""
+        until, why = block
+        reason: dict[str, object] = {"reason": WaitReason.LIMITS, "detail": why}
     except (ConfigurationError, RocketReachError) as error:
-        cause = find_cause(error)
+        cause, why = find_cause(error), str(error)
         attempts = 1 + max(each.attempts for each in waiting)
-        until, why = now + cause.pause_between_checks(attempts), f": {error}"
+        until = now + cause.pause_between_checks(attempts)
         reason = {"reason": cause.reason, "detail": cause.detail, "attempts": attempts}
-    if until is not None:
-        with ledger.write() as connection:
-            postpone(connection, [each.lookup_date for each in waiting], until, now, **reason)
-    return until, why
+    with ledger.write() as connection:
+        postpone(connection, [each.lookup_date for each in waiting], until, now, **reason)
+    return until, f": {why}"
 
 
 def _request(waiting: Wait, key: str) -> RunRequest:

@@ -24,7 +24,7 @@ from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineag
 from lookup_pipeline.enrichment.poll import PollReport, expire, poll
 from lookup_pipeline.enrichment.published_files import check_files
 from lookup_pipeline.jobs import publish_job
-from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger import Ledger, limits
 from lookup_pipeline.ledger.polling import next_due_at
 from lookup_pipeline.ledger.publications import (
     PartitionWithNews,
@@ -101,7 +101,19 @@ def lookup_status_sensor(
     if trouble is not None:
         raise trouble
     report.raise_if_all_failed()
+    messages += _cooldowns(book)
     return SkipReason(" ".join([told, *messages, "No partition has news to publish."]))
+
+
+def _cooldowns(ledger: Ledger) -> list[str]:
+    """What the provider asked not to be called for, told in the tick."""
+    with ledger.read() as connection:
+        found = limits.cooldowns(connection, utc_now())
+    return [
+        f"The provider asked for no {name} requests until {at:%Y-%m-%d %H:%M:%S} UTC; "
+        "`lookup-pipeline resume` lifts it."
+        for name, at in found.items()
+    ]
 
 
 def poll_due(ledger: Ledger, rocketreach: RocketReach, seconds: float) -> PollReport:
@@ -159,12 +171,17 @@ def _publications(ledger: Ledger, instance: DagsterInstance) -> Iterator[RunRequ
 def is_due(connection: Connection, news: PartitionWithNews, now: datetime) -> bool:
     """Whether it is time to publish a partition: not too often while it is in the making."""
     if news.requested_at is not None:
-        return now - news.requested_at >= wait_before_next_request(news.attempts)
+        return _is_over(news.requested_at, wait_before_next_request(news.attempts), now)
     if news.published_at is None:
         return True
     interval = timedelta(seconds=number(PUBLISH_INTERVAL))
     # What only the ones published of late are asked, since it may go through all their rows.
-    return now - news.published_at >= interval or is_settled(connection, news.lookup_date)
+    return _is_over(news.published_at, interval, now) or is_settled(connection, news.lookup_date)
+
+
+def _is_over(since: datetime, pause: timedelta, now: datetime) -> bool:
+    """Whether a pause is over; what lies ahead was noted on a clock that was ahead."""
+    return not timedelta(0) <= now - since < pause
 
 
 def _of_stopped_runs(

@@ -82,10 +82,13 @@ def why_queued(
         case SubmissionReport(capped_by=budget.MIN_CREDITS):
             return f"no credits are left above {MIN_CREDITS}; {resumes} when there are more"
         case SubmissionReport(waits_until=datetime() as until):
-            return (
-                "the provider's limits let the next request out at "
-                f"{until:%Y-%m-%d %H:%M:%S} UTC; {resumes} then"
-            )
+            what = "the provider's limits let the next request out at"
+            if report.in_cooldown:
+                what = (
+                    "the provider asked not to be called (Retry-After; `lookup-pipeline resume` "
+                    "lifts it) until"
+                )
+            return f"{what} {until:%Y-%m-%d %H:%M:%S} UTC; {resumes} then"
         case SubmissionReport(out_of_time=True):
             return (
                 f"the run's {config.max_seconds:g} seconds (max_seconds) were up. Materialize "

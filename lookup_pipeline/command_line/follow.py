@@ -15,7 +15,7 @@ from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.publish import NotReadyError, RowReconciliationError, publish
-from lookup_pipeline.enrichment.resumption import ACCOUNT_CHECK, blocked_until
+from lookup_pipeline.enrichment.resumption import ACCOUNT_CHECK, find_block
 from lookup_pipeline.ledger import Ledger, LedgerError
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
@@ -218,11 +218,12 @@ class _Queue:
         rocketreach = RocketReach()
         try:
             with rocketreach.client() as client:
-                until = blocked_until(self._ledger, client, rocketreach.plan)
+                block = find_block(self._ledger, client, rocketreach.plan)
+            if block is None:
+                return due[0]
+            until, _ = block
         except RocketReachError:
             until = utc_now() + ACCOUNT_CHECK
-        if until is None:
-            return due[0]
         with self._ledger.write() as connection:
             postpone(connection, due, until, utc_now())
         return None

@@ -13,7 +13,7 @@ from lookup_pipeline.command_line.display import counts_table, remarks, total
 from lookup_pipeline.command_line.instance import is_switched_off
 from lookup_pipeline.command_line.ledger import ledger_problem
 from lookup_pipeline.enrichment.account import ask_account, credit_warning
-from lookup_pipeline.ledger import Ledger
+from lookup_pipeline.ledger import Ledger, limits
 from lookup_pipeline.ledger.counts import (
     ChargesInDoubt,
     PartitionCounts,
@@ -39,6 +39,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
     with ledger.read() as connection:
         counts = count_partitions(connection, wanted)
         in_doubt = charges_in_doubt(connection, wanted)
+        cooldowns = limits.cooldowns(connection, utc_now())
         queued = {
             each.lookup_date: queued_until(connection, each.lookup_date)
             for each in counts
@@ -61,6 +62,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
             in_doubt,
             queued,
             waits,
+            cooldowns,
             problem,
             account,
             trouble,
@@ -80,6 +82,7 @@ def status(console: Console, lookup_date: str | None, *, as_json: bool) -> None:
         *_wait_remarks(waits, sensor_is_off=is_off),
         *_left_remarks(queued, waits),
         *_doubt_remarks(in_doubt),
+        *_cooldown_remarks(cooldowns),
         *(f"Warning: {each}." for each in warnings),
     ):
         console.print(each, soft_wrap=True)
@@ -144,6 +147,14 @@ def _left_remarks(queued: Collection[str], waits: list[Wait]) -> Iterator[str]:
         yield f"Queued: rows of {lookup_date} wait for a run. To send them, run it again."
 
 
+def _cooldown_remarks(cooldowns: dict[str, datetime]) -> Iterator[str]:
+    for name, at in cooldowns.items():
+        yield (
+            f"Cooldown: the provider asked for no {name} requests until {_shown_time(at)} "
+            "(Retry-After, obeyed for an hour at most). `lookup-pipeline resume` lifts it."
+        )
+
+
 def _shown_time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -153,6 +164,7 @@ def _as_json(
     in_doubt: Mapping[str, ChargesInDoubt],
     queued: dict[str, datetime | None],
     waits: list[Wait],
+    cooldowns: dict[str, datetime],
     problem: str | None,
     account: Account | None,
     trouble: str | None,
@@ -189,6 +201,7 @@ def _as_json(
             for each in waits
         ],
         "sensor_is_off": sensor_is_off,
+        "cooldowns": cooldowns,
         "ledger_problem": problem,
         "account": account,
         "account_error": trouble,

@@ -90,7 +90,7 @@ def learn_allowances(
         for name in plan.windows.keys() - found.keys():
             # The account does not tell: what this ledger has sent is all that is known.
             limit = plan.windows[name]
-            sent = allowances.sent_since(connection, now - WINDOWS[name])
+            sent = allowances.sent_between(connection, now - WINDOWS[name], now)
             found[name] = Allowance(name, limit, limit - sent)
         remaining = _credits_left(account, plan) if plan.min_credits else None
         if remaining is not None:

@@ -189,7 +189,7 @@ class Budget:
             elif needed:
                 return "Whether the floor of credits is kept can't be told", error
             with ledger.write() as connection:
-                allowances.look_later(connection, clock() + _ACCOUNT_SILENCE)
+                allowances.look_again(connection, clock() + _ACCOUNT_SILENCE)
         else:
             self._asked_in_vain = 0
             self.credit_warning = credit_warning(account, self._policy.plan)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from lookup_pipeline.enrichment.outcomes import Clock, from_status, in_flight
 from lookup_pipeline.ledger import SETTLED, Ledger, State, limits
 from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.clock_steps import heal_moments
 from lookup_pipeline.ledger.polling import (
     EARLIER,
     LATER,
@@ -81,9 +82,13 @@ class PollReport:
 
 
 def expire(ledger: Ledger, *, clock: Clock = utc_now) -> PollReport:
-    """Give up on lookups past their deadline, and on what died under way. No request."""
+    """Give up on lookups past their deadline, and on what died under way. No request.
+
+    First, what was set on a clock that was ahead is made due.
+    """
     with ledger.write() as connection:
         now = clock()
+        heal_moments(connection, now)
         expire_publications(connection, now)
         return PollReport(
             settled=expire_deadlines(connection, now), unconfirmed=expire_leases(connection, now)

@@ -20,6 +20,7 @@ class SubmissionReport:
         put_back: requests that went back into the queue.
         waits_until: when the rest may go out, where a limit or the provider stopped it.
         look_again_at: when it is worth a look whether it may already.
+        in_cooldown: whether the provider asked for it (Retry-After).
         capped_by: the setting that stopped it, where one did; see `budget`.
         out_of_time: whether it ended because its time was up.
         credit_warning: that the account's credits are not recognised, where they are not.
@@ -32,6 +33,7 @@ class SubmissionReport:
     put_back: int = 0
     waits_until: datetime | None = None
     look_again_at: datetime | None = None
+    in_cooldown: bool = False
     capped_by: str | None = None
     out_of_time: bool = False
     credit_warning: str | None = None

@@ -25,6 +25,9 @@ from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketRea
 # Between looks at an account in trouble: its key is mended or its credits bought by a person.
 ACCOUNT_CHECK = timedelta(minutes=15)
 
+LIMITS = "the provider's limits"
+COOLDOWN = "the provider's cooldown (Retry-After); `lookup-pipeline resume` lifts it"
+
 # These wait for a person.
 _WAIT_FOR_SOMEBODY = frozenset({WaitReason.ACCOUNT, WaitReason.CONFIGURATION})
 
@@ -106,7 +109,7 @@ def note_end(
             detail = "the run had a maximum of its own"
             hold(connection, lookup_date, WaitReason.RUN_LIMIT, detail, None, now)
         elif at is not None:
-            detail = report.capped_by or "the provider's limits"
+            detail = report.capped_by or (COOLDOWN if report.in_cooldown else LIMITS)
             hold(connection, lookup_date, WaitReason.LIMITS, detail, at, now)
         else:
             resolve(connection, lookup_date)
@@ -140,10 +143,10 @@ def note_failure(
         hold(connection, lookup_date, cause.reason, cause.detail, until, now, attempts=attempts)
 
 
-def blocked_until(
+def find_block(
     ledger: Ledger, client: RocketReachClient, plan: Plan, *, clock: Clock = utc_now
-) -> datetime | None:
-    """Until when it is in vain to send lookups; None where they may go out now.
+) -> tuple[datetime, str] | None:
+    """Until when it is in vain to send lookups, and why; None where they may go out now.
 
     Asks the account, which is free, but not during a cooldown that the provider asked for.
 
@@ -152,18 +155,19 @@ def blocked_until(
     """
     cooldown = _cooldown(ledger)
     if cooldown is not None and cooldown > clock():
-        return cooldown
+        return cooldown, COOLDOWN
     try:
         account = learn_allowances(ledger, client, plan, clock)
     except RocketReachError as error:
         if not error.retry_after or error.error_class is ErrorClass.ACCOUNT:
             raise
-        return _cooldown(ledger)
+        cooldown = _cooldown(ledger)
+        return None if cooldown is None else (cooldown, COOLDOWN)
     if find_credits(account, plan) == 0:
-        return clock() + ACCOUNT_CHECK
+        return clock() + ACCOUNT_CHECK, f"no {plan.lookup_type} credits are left"
     with ledger.read() as connection:
         left = allowances.left(connection)
-    return left.look_again_at if left is not None and not left.lookups else None
+    return (left.look_again_at, LIMITS) if left is not None and not left.lookups else None
 
 
 def _cooldown(ledger: Ledger) -> datetime | None:

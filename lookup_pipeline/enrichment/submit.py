@@ -36,6 +36,7 @@ from lookup_pipeline.ledger import (
     limits,
 )
 from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.clock_steps import heal_moments
 from lookup_pipeline.ledger.resumption import RENEW_EVERY
 from lookup_pipeline.ledger.resumption import renew as renew_wait
 from lookup_pipeline.ledger.submissions import (
@@ -217,6 +218,7 @@ class _Submission:
 
     def _send_all(self) -> None:
         with self._ledger.write() as connection:
+            heal_moments(connection, self._clock())
             expire_leases(connection, self._clock())
         wait = 0.0
         while True:
@@ -315,7 +317,8 @@ class _Submission:
     def _renew(self, connection: Connection, now: datetime) -> None:
         old = [each for each, since in self._in_air.values() if now - since > RENEW_AFTER]
         renew(connection, old, now)
-        if now - self._renewed_at >= RENEW_EVERY:
+        if abs(now - self._renewed_at) >= RENEW_EVERY:
+            heal_moments(connection, now)
             renew_wait(connection, self._lookup_date, self._owner, now)
             self._renewed_at = now
         self._in_air |= {each.lookup_id: (each, now) for each in old}
@@ -331,10 +334,13 @@ class _Submission:
         if self._ends_at is not None and max(now, ready_at) >= self._ends_at:
             self.report = replace(self.report, out_of_time=True)
             return _Turn()
-        silent_until = limits.blocked_until(connection, limits.LOOKUPS)
-        ready_at = max(ready_at, silent_until or ready_at)
+        cooldown = limits.blocked_until(connection, limits.LOOKUPS)
+        ready_at = max(ready_at, cooldown or ready_at)
         if ready_at > now:
-            return self._pause(ready_at, now)
+            turn = self._pause(ready_at, now)
+            if ready_at == cooldown and self.report.waits_until is not None:
+                self.report = replace(self.report, in_cooldown=True)
+            return turn
         free = min(WORKERS - len(self._in_air), len(self._ids))
         return self._claim_some(connection, free, now) if free else _Turn()
 

@@ -156,7 +156,7 @@ def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: 
     What was sent around the time of the question is taken off, whether or not the account has
     counted it: too little for a while is better than too much.
     """
-    uncounted = asked.in_air + sent_since(connection, asked.at)
+    uncounted = asked.in_air + sent_between(connection, asked.at, now)
     before = connection.execute(select(allowances.c.name, allowances.c.opened_at))
     opened: dict[str, datetime | None] = {row.name: row.opened_at for row in before}
     connection.execute(delete(allowances))
@@ -190,8 +190,8 @@ def learn(connection: Connection, found: Sequence[Allowance], asked: Mark, now: 
         )
 
 
-def look_later(connection: Connection, at: datetime) -> None:
-    """Have nobody ask about what is used up before then: the account does not answer."""
+def look_again(connection: Connection, at: datetime) -> None:
+    """Have nobody ask about what is used up before then, and somebody afterwards."""
     connection.execute(
         update(allowances).where(allowances.c.remaining == 0).values(look_again_at=at)
     )
@@ -270,9 +270,12 @@ def _count_on(connection: Connection, number: int, now: datetime) -> None:
         connection.execute(insert(days).values(day=today, sent=number))
 
 
-def sent_since(connection: Connection, since: datetime) -> int:
-    """How many lookups were sent since: those that were put back and wait count, once."""
-    found = select(func.count()).where(lookups.c.submitted_at >= since)
+def sent_between(connection: Connection, since: datetime, now: datetime) -> int:
+    """How many lookups were sent since: those that were put back and wait count, once.
+
+    What was sent later than now was sent on a clock that was ahead: nobody knows when.
+    """
+    found = select(func.count()).where(lookups.c.submitted_at.between(since, now))
     return connection.execute(found).scalar_one()
 
 

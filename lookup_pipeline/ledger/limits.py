@@ -125,6 +125,21 @@ def blocked_until(connection: Connection, operation: str) -> datetime | None:
     )
 
 
+def cooldowns(connection: Connection, now: datetime) -> dict[str, datetime]:
+    """The operations that the provider asked not to be called for, and until when."""
+    found = connection.execute(
+        select(limits.c.name, limits.c.blocked_until)
+        .where(limits.c.blocked_until > now)
+        .order_by(limits.c.name)
+    )
+    return {row.name: row.blocked_until for row in found}
+
+
+def lift_cooldowns(connection: Connection) -> None:
+    """Have every operation be called again, whatever the provider asked for."""
+    connection.execute(update(limits).values(blocked_until=None))
+
+
 def _set(connection: Connection, name: str, **values: datetime) -> None:
     changed = connection.execute(update(limits).where(limits.c.name == name).values(**values))
     if not changed.rowcount:

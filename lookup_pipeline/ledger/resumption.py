@@ -230,6 +230,18 @@ def postpone(
     )
 
 
+def resume_now(connection: Connection, now: datetime) -> list[str]:
+    """Have every partition that waits for its time be due; returns which."""
+    return sorted(
+        connection.scalars(
+            update(waits)
+            .where(waits.c.until.is_not(None), waits.c.reason != WaitReason.RUNNING.value)
+            .values(until=now, request=None, noted_at=now)
+            .returning(waits.c.lookup_date)
+        )
+    )
+
+
 def note_request(
     connection: Connection, lookup_date: str, request: str, now: datetime, until: datetime
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from math import isnan
 
 import httpx
 import msgspec
@@ -202,8 +203,16 @@ def from_undecodable(reply: Reply, error: Exception) -> RocketReachError:
     )
 
 
+LONGEST_COOLDOWN = timedelta(hours=1)
+"""For so long a `Retry-After` is obeyed. Then one request asks whether it still holds: the account
+call tells of a window that is used up, and nothing else takes longer."""
+
+
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); None when absent or unreadable."""
+    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3), as far as it is obeyed.
+
+    None when absent or unreadable.
+    """
     if value is None:
         return None
     text = value.strip()
@@ -215,9 +224,9 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
         except ValueError:
             return None
         seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-    if not 0 <= seconds < 366 * 86_400:
-        return timedelta(0) if seconds < 0 else None
-    return timedelta(seconds=seconds)
+    if isnan(seconds):
+        return None
+    return timedelta(seconds=min(max(seconds, 0), LONGEST_COOLDOWN.total_seconds()))
 
 
 _NOT_JSON = object()

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 import pytest
 from dagster import DagsterInstance, SensorResult, SkipReason, build_sensor_context
@@ -102,3 +103,30 @@ def test_an_interrupted_command_stays_stopped_and_status_says_so(
     sandbox.change(latency_seconds=0)
     assert workplace.run("run", "--date", DAY).returncode == 0
     assert workplace.status()["waits"] == []
+
+
+def test_a_strange_retry_after_is_obeyed_for_an_hour_told_everywhere_and_can_be_lifted(
+    workplace: Workplace, sandbox: RunningSandbox
+) -> None:
+    workplace.write_csv(PEOPLE[:3])
+    a_year = 365 * 86_400
+    sandbox.change(down=True, retry_after_seconds=a_year)
+    done = workplace.run("run", "--date", DAY, "--timeout", "30")
+    assert done.returncode == 3
+    assert "the provider asked not to be called (Retry-After" in done.stdout
+    status = workplace.status()
+    until = datetime.fromisoformat(status["cooldowns"]["lookup"])
+    assert timedelta(minutes=50) < until - utc_now() <= timedelta(hours=1)
+    assert status["waits"][0]["until"] == status["cooldowns"]["lookup"]
+    assert "`lookup-pipeline resume` lifts it" in workplace.run("status").stdout
+    with tick(workplace, sandbox) as result:
+        assert isinstance(result, SkipReason)
+        assert "`lookup-pipeline resume` lifts it" in str(result.skip_message)
+
+    sandbox.change(down=False)
+    lifted = workplace.run("resume").stdout
+    assert "Cooldown of lookup until" in lifted
+    assert f"Resumed at the next tick of queued_lookups_sensor: {DAY}." in lifted
+    assert workplace.status()["cooldowns"] == {}
+    with tick(workplace, sandbox) as result:
+        assert isinstance(result, SensorResult)

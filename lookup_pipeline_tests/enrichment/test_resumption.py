@@ -16,8 +16,8 @@ from lookup_pipeline.enrichment.budget import MAX_A_DAY, MAX_NEW, MIN_CREDITS
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.resumption import (
     ACCOUNT_CHECK,
-    blocked_until,
     cause_of,
+    find_block,
     note_end,
     note_failure,
 )
@@ -82,7 +82,8 @@ def due(pipeline: Pipeline) -> list[str]:
 
 
 def blocked(pipeline: Pipeline) -> datetime | None:
-    return blocked_until(pipeline.ledger, pipeline.client, PLAN, clock=pipeline.clock)
+    found = find_block(pipeline.ledger, pipeline.client, PLAN, clock=pipeline.clock)
+    return None if found is None else found[0]
 
 
 def next_look(pipeline: Pipeline) -> datetime:
@@ -435,7 +436,8 @@ def test_a_floor_of_credits_goes_on_when_there_are_more(
     assert len(sandbox.charges()) == 3
 
     def blocked_by_floor() -> datetime | None:
-        return blocked_until(pipeline.ledger, pipeline.client, plan, clock=pipeline.clock)
+        found = find_block(pipeline.ledger, pipeline.client, plan, clock=pipeline.clock)
+        return None if found is None else found[0]
 
     assert goes_on(pipeline) == [DAY]
     until = blocked_by_floor()

@@ -21,9 +21,9 @@ from lookup_pipeline.ledger.allowances import (
     Mark,
     learn,
     left,
-    look_later,
+    look_again,
     mark,
-    sent_since,
+    sent_between,
     spend,
 )
 from lookup_pipeline.ledger.answers import Answer, record
@@ -193,7 +193,7 @@ def test_a_window_that_should_have_opened_is_not_said_to_open_before_the_next_lo
     assert found is not None
     assert found.opens_at >= found.look_again_at > late
     with ledger.write() as connection:
-        look_later(connection, late + DAY)
+        look_again(connection, late + DAY)
     found = now_left(ledger)
     assert found is not None
     assert found.opens_at >= found.look_again_at == late + DAY
@@ -202,7 +202,7 @@ def test_a_window_that_should_have_opened_is_not_said_to_open_before_the_next_lo
 def test_an_account_that_does_not_answer_puts_off_only_what_is_used_up(ledger: Ledger) -> None:
     told(ledger, window("minute", 0), window("hour", 9))
     with ledger.write() as connection:
-        look_later(connection, T0 + 30 * SECOND)
+        look_again(connection, T0 + 30 * SECOND)
     found = now_left(ledger)
     assert found is not None
     assert found.look_again_at == T0 + 30 * SECOND
@@ -252,9 +252,10 @@ def test_a_lookup_counts_once_since_a_time_though_it_was_put_back(ledger: Ledger
     answer(ledger, put_back(first.lookup_id, first.number))
     claim_all(ledger, T0 + 5 * SECOND)
     with ledger.read() as connection:
-        assert sent_since(connection, T0) == 2
-        assert sent_since(connection, T0 + SECOND) == 1
-        assert sent_since(connection, T0 + 6 * SECOND) == 0
+        later = T0 + HOUR
+        assert sent_between(connection, T0, later) == 2
+        assert sent_between(connection, T0 + SECOND, later) == 1
+        assert sent_between(connection, T0 + 6 * SECOND, later) == 0
 
 
 # A provider, and whoever sends to it, in any order ------------------------------------------------

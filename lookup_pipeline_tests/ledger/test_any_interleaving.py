@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from lookup_pipeline.ledger import SETTLED, FailureKind, State
 from lookup_pipeline.ledger.answers import Answer, record
+from lookup_pipeline.ledger.clock_steps import CLOCKS_DIFFER_BY, heal_moments
 from lookup_pipeline.ledger.identities import GIVEN_UP, own_identity
 from lookup_pipeline.ledger.polling import (
     EARLIER,
@@ -119,6 +120,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         # Rows that were published with a profile, and whom they asked for.
         self.profiled: dict[tuple[str, str, int], str] = {}
         self.payloads_made = 0
+        # By how much the clock is ahead, and whether the ledger was told the time since.
+        self.ahead, self.told_ahead = timedelta(0), False
 
     def teardown(self) -> None:
         self._open.__exit__(None, None, None)
@@ -233,6 +236,39 @@ class AnyInterleaving(RuleBasedStateMachine):
         lookup_id = data.draw(st.sampled_from(sorted(self.seen.lookups)), label="lookup")
         self.ordered.discard(lookup_id)
         self._record(self._answer(kind, lookup_id, None, 0))
+
+    @rule(by=st.sampled_from([timedelta(hours=1), timedelta(days=365)]), tells=st.booleans())
+    def the_clock_is_set_ahead(self, by: timedelta, tells: bool) -> None:
+        """Whether or not somebody begins to work on it, and tells the ledger so."""
+        self._tick()
+        self.ahead += by
+        self.now += by
+        if tells:
+            self._tick()
+            self.told_ahead = True
+
+    @precondition(lambda self: self.ahead)
+    @rule()
+    def the_clock_is_right_again(self) -> None:
+        self.now -= self.ahead
+        self._tick()
+        with self.ledger.read() as connection:
+            for each in stored_lookups(connection).values():
+                latest = self.now + (timedelta(0) if self.told_ahead else LATE_POLL)
+                latest += CLOCKS_DIFFER_BY
+                assert each.next_poll_at is None or each.next_poll_at <= latest
+                if self.told_ahead and each.state is State.QUEUED:
+                    assert each.not_before is None or each.not_before <= self.now
+        with self.ledger.write() as connection:
+            expire_leases(connection, self.now + LEASE + CLOCKS_DIFFER_BY + SECOND)
+            assert State.SUBMITTING not in {
+                each.state for each in stored_lookups(connection).values()
+            }, "no claim outlives its lease"
+        self.ahead, self.told_ahead = timedelta(0), False
+
+    def _tick(self) -> None:
+        with self.ledger.write() as connection:
+            heal_moments(connection, self.now)
 
     @precondition(lambda self: self._any_in(State.IN_FLIGHT) or self._any_in(State.FAILED))
     @rule(
