@@ -23,12 +23,13 @@ SLOWEST_POLL = timedelta(minutes=5)
 MAX_TRIES = 3
 
 # Where nobody is answered, it is an outage, not the person: whoever has had all tries then has one
-# more after so long.
+# more after so long, and others after twice as long each: every one may be charged.
 _AFTER_OUTAGE = timedelta(minutes=15)
+_LONGEST_AFTER_OUTAGE = timedelta(days=1)
 
 # Back-off between tries where the provider names no time: doubling, jittered, capped.
 FIRST_RETRY = timedelta(seconds=1)
-# Short: an outage of minutes ends the run (trouble.PATIENCE) rather than keep it waiting.
+# Short: an outage of minutes ends the run (MAX_CONSECUTIVE_FAILURES) rather than keep it waiting.
 SLOWEST_RETRY = timedelta(seconds=5)
 
 
@@ -139,7 +140,8 @@ def from_error(
         case ErrorClass.RETRYABLE if claim.attempts < max_tries:
             return replace(retry, not_before=now + retry_delay(max(tries, claim.attempts)))
         case ErrorClass.RETRYABLE if not others_succeed:
-            return replace(retry, not_before=now + _AFTER_OUTAGE)
+            wait = _AFTER_OUTAGE * (1 << min(claim.attempts - max_tries, 10))
+            return replace(retry, not_before=now + min(wait, _LONGEST_AFTER_OUTAGE))
         case ErrorClass.RETRYABLE:
             kind, state = FailureKind.SERVER_ERROR, State.FAILED
         case ErrorClass.AMBIGUOUS:

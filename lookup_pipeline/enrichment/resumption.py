@@ -11,6 +11,7 @@ from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.ledger import Ledger, LedgerError, allowances, limits
 from lookup_pipeline.ledger.resumption import (
+    LONGEST_PAUSE,
     STOPPED,
     WaitReason,
     find_wait,
@@ -24,6 +25,9 @@ from lookup_pipeline.rocketreach import ErrorClass, RocketReachClient, RocketRea
 
 # Between looks at an account in trouble: its key is mended or its credits bought by a person.
 ACCOUNT_CHECK = timedelta(minutes=15)
+
+# An outage that the free account call does not show costs one person in doubt an attempt.
+_LONGEST_AFTER_LOSS = timedelta(hours=6)
 
 LIMITS = "the provider's limits"
 COOLDOWN = "the provider's cooldown (Retry-After); `lookup-pipeline resume` lifts it"
@@ -39,14 +43,17 @@ class Cause:
     Attributes:
         reason: of which kind it is.
         detail: what happened, for a person to read; holds no personal data.
+        is_loss: whether each attempt may put somebody in doubt.
     """
 
     reason: WaitReason
     detail: str
+    is_loss: bool = False
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after so many failed attempts in a row (from 1)."""
-        return max(pause_after(attempts), self._least)
+        longest = _LONGEST_AFTER_LOSS if self.is_loss else LONGEST_PAUSE
+        return max(pause_after(attempts, longest), self._least)
 
     def pause_between_checks(self, attempts: int) -> timedelta:
         """How long to wait before the account is asked again, which is free."""
@@ -61,7 +68,8 @@ def cause_of(error: BaseException) -> Cause:
     """Tell why a run failed: our own errors in their words, others by their name alone."""
     match error:
         case SubmissionStoppedError():
-            reason = _reason_of(error.error)
+            is_loss = error.error.error_class is ErrorClass.AMBIGUOUS
+            return Cause(_reason_of(error.error), str(error), is_loss)
         case RocketReachError():
             reason = _reason_of(error)
         case LedgerError() | OutdatedLedgerError():

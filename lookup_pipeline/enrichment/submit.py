@@ -23,11 +23,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from lookup_pipeline.datasets.storage import DatasetFolder
+from lookup_pipeline.enrichment.account import learn_allowances
 from lookup_pipeline.enrichment.budget import LONGEST_WAIT, Budget, SubmissionPolicy
+from lookup_pipeline.enrichment.failure_tracker import FailureTracker
 from lookup_pipeline.enrichment.lineage import CounterKeeper
 from lookup_pipeline.enrichment.outcomes import Clock, from_error, from_lookup
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
-from lookup_pipeline.enrichment.trouble import Trouble
 from lookup_pipeline.ledger import (
     Ledger,
     LedgerError,
@@ -37,7 +38,7 @@ from lookup_pipeline.ledger import (
 )
 from lookup_pipeline.ledger.answers import Answer, record
 from lookup_pipeline.ledger.clock_steps import heal_moments
-from lookup_pipeline.ledger.resumption import RENEW_EVERY
+from lookup_pipeline.ledger.resumption import RENEW_EVERY, is_outage_known
 from lookup_pipeline.ledger.resumption import renew as renew_wait
 from lookup_pipeline.ledger.submissions import (
     RENEW_AFTER,
@@ -55,6 +56,7 @@ from lookup_pipeline.rocketreach import (
     RocketReachClient,
     RocketReachError,
 )
+from lookup_pipeline.rocketreach.errors import LONGEST_COOLDOWN
 
 # Requests at once. Ten a second at a second or more each keep this many busy; more would only
 # put more lookups in doubt when the process dies.
@@ -154,18 +156,31 @@ class _Turn:
         pause: when to look again; None where only an answer can bring news: every worker is busy,
             or nothing is left to send.
         asks_account: whether the account has to be asked first.
+        probes: whether it is asked since requests have failed.
     """
 
     claims: Sequence[tuple[Claim, datetime]] = ()
     at: datetime = EPOCH
     pause: timedelta | None = None
     asks_account: bool = False
+    probes: bool = False
 
 
 _NOW = timedelta(0)
 
 # Until the next counter is shown beside the datasets: a few milliseconds on a local disk.
 _COUNTER_PAUSE = timedelta(milliseconds=20)
+
+
+def _begin_tracking(ledger: Ledger, lookup_date: str, now: datetime) -> FailureTracker:
+    """Begin as careful as what the ledger knows of earlier attempts asks for."""
+    with ledger.read() as connection:
+        outage_known = is_outage_known(connection, lookup_date)
+        cooldown = limits.blocked_until(connection, limits.LOOKUPS)
+    failures = FailureTracker(now, outage_known=outage_known)
+    if cooldown is not None and now - cooldown < LONGEST_COOLDOWN:
+        failures.is_careful = True
+    return failures
 
 
 class _Submission:
@@ -195,7 +210,10 @@ class _Submission:
         # Answers whose commit has not succeeded yet: a ledger that is locked loses none.
         self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
-        self._trouble = Trouble()
+        self._failures = _begin_tracking(ledger, lookup_date, clock())
+        # By lookup: the number of its request, in the order of sending.
+        self._numbers: dict[int, int] = {}
+        self._sent = 0
         # How much later than its slot a request has left since the last turn, at most.
         self._late = _NOW
         self._ends_at = (
@@ -227,15 +245,28 @@ class _Submission:
             for each, slot in turn.claims:
                 self._workers.submit(self._send, each, slot)
                 self._in_air[each.lookup_id] = (each, turn.at)
+                self._sent += 1
+                self._numbers[each.lookup_id] = self._sent
             if turn.asks_account:
-                self._trouble.stopped_by = self._budget.ask_account(
+                self._failures.stopped_by = self._budget.ask_account(
                     self._ledger, self._client, self._clock
                 )
+            if turn.probes:
+                self._probe()
                 warning = self._budget.credit_warning
                 self.report = replace(self.report, credit_warning=warning)
             if turn.pause is None and not self._in_air:
                 return
             wait = _TURN if turn.pause is None else min(turn.pause.total_seconds(), _TURN)
+
+    def _probe(self) -> None:
+        """Ask the account, which is free, whether the API answers again."""
+        try:
+            learn_allowances(self._ledger, self._client, self._policy.plan, self._clock)
+        except RocketReachError as error:
+            self._failures.note_probe(error, self._clock())
+        else:
+            self._failures.note_probe(None, self._clock())
 
     def _drain(self) -> None:
         while self._in_air:
@@ -259,7 +290,7 @@ class _Submission:
 
     def raise_if_stopped(self) -> None:
         """Raise what stopped the submission, if anything did."""
-        trouble = self._trouble.at_the_end(out_of_time=self.report.out_of_time)
+        trouble = self._failures.at_the_end(out_of_time=self.report.out_of_time)
         if trouble is not None:
             raise SubmissionStoppedError(*trouble, self.report)
 
@@ -304,7 +335,7 @@ class _Submission:
             record(connection, self._unrecorded, now)
             not_processed = sum(answer.not_processed for answer in self._unrecorded)
             allowances.give_back(connection, not_processed, now)
-            if (until := self._trouble.silence()) is not None:
+            if (until := self._failures.take_cooldown()) is not None:
                 limits.block(connection, limits.LOOKUPS, until)
             if self._late > limits.TOLERATED_DELAY:
                 limits.delay(connection, self._late)
@@ -337,15 +368,24 @@ class _Submission:
         cooldown = limits.blocked_until(connection, limits.LOOKUPS)
         ready_at = max(ready_at, cooldown or ready_at)
         if ready_at > now:
-            turn = self._pause(ready_at, now)
-            if ready_at == cooldown and self.report.waits_until is not None:
-                self.report = replace(self.report, in_cooldown=True)
-            return turn
+            return self._pause(ready_at, now, in_cooldown=ready_at == cooldown)
         free = min(WORKERS - len(self._in_air), len(self._ids))
+        if self._failures.is_careful:
+            return self._claim_carefully(connection, now)
         return self._claim_some(connection, free, now) if free else _Turn()
 
+    def _claim_carefully(self, connection: Connection, now: datetime) -> _Turn:
+        """Send nobody new while an outage may have begun; one alone once the account answers."""
+        if self._in_air:
+            return _Turn()
+        if self._failures.is_probed:
+            return self._claim_some(connection, 1, now)
+        if self._failures.probe_at > now:
+            return self._pause(self._failures.probe_at, now)
+        return _Turn(pause=_NOW, probes=True)
+
     def _has_ended(self) -> bool:
-        stopped = self._trouble.stopped_by is not None
+        stopped = self._failures.stopped_by is not None
         return stopped or self.report.was_limited or not self._may_claim
 
     def _claim_some(self, connection: Connection, free: int, now: datetime) -> _Turn:
@@ -380,11 +420,25 @@ class _Submission:
         to_send = list(zip(claims, permits.slots, strict=False))
         return _Turn(to_send, now, None if all_busy else _NOW)
 
-    def _pause(self, until: datetime, now: datetime, or_earlier: datetime | None = None) -> _Turn:
+    def _pause(
+        self,
+        until: datetime,
+        now: datetime,
+        or_earlier: datetime | None = None,
+        *,
+        in_cooldown: bool = False,
+    ) -> _Turn:
         """Wait for what may go out then; gives the run up where that is too long."""
+        if in_cooldown:
+            # Whether it is over then, one request shows.
+            self._failures.is_careful = True
         if until - now > LONGEST_WAIT:
-            look_again_at = or_earlier or until
-            self.report = replace(self.report, waits_until=until, look_again_at=look_again_at)
+            self.report = replace(
+                self.report,
+                waits_until=until,
+                look_again_at=or_earlier or until,
+                in_cooldown=in_cooldown,
+            )
             return _Turn()
         pause = min(until, or_earlier or until) - now
         return _Turn(pause=max(pause, timedelta(milliseconds=1)))
@@ -392,17 +446,18 @@ class _Submission:
     def _answer(
         self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
     ) -> Answer:
+        number = self._numbers.pop(each.lookup_id)
         if isinstance(result, LookupAnswer):
-            self._trouble.note_answer()
+            self._failures.note_answer(number)
             answer = from_lookup(each, result, now, self._policy.deadline)
         else:
-            self._trouble.note_error(result, now)
+            self._failures.note_error(result, now, number)
             answer = from_error(
                 each,
                 result,
                 now,
-                tries=max(self._trouble.failures, 1),
-                others_succeed=self._trouble.answered > 0,
+                tries=max(self._failures.failures, 1),
+                others_succeed=self._failures.answered > 0,
                 max_tries=self._policy.max_tries,
             )
         if answer.not_processed:

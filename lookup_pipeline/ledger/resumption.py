@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
 from lookup_pipeline.ledger import allowances, limits
 from lookup_pipeline.ledger.submissions import next_ready_at
@@ -258,6 +258,13 @@ def find_wait(connection: Connection, lookup_date: str) -> Wait | None:
     """The wait of one partition; None where it has none."""
     found = connection.execute(select(*_COLUMNS).where(waits.c.lookup_date == lookup_date)).first()
     return None if found is None else _wait(found)
+
+
+def is_outage_known(connection: Connection, lookup_date: str) -> bool:
+    """Whether a partition's last attempt has failed, or any partition waits for an outage's end."""
+    own = and_(waits.c.lookup_date == lookup_date, waits.c.attempts > 0)
+    found = select(waits.c.lookup_date).where(or_(own, waits.c.reason == WaitReason.OUTAGE.value))
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def find_waits(connection: Connection, lookup_dates: Collection[str] | None = None) -> list[Wait]:

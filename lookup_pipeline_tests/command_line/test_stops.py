@@ -15,7 +15,7 @@ from lookup_pipeline.ledger.tables import waits
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.queue_sensor import queued_lookups_sensor
-from lookup_pipeline.resources import LedgerResource, RocketReach
+from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import DAY, Workplace
 
@@ -47,7 +47,12 @@ def tick(workplace: Workplace, sandbox: RunningSandbox) -> Iterator[SensorResult
     with DagsterInstance.from_config(str(workplace.home)) as instance:
         end_dead_runs(instance)
         context = build_sensor_context(
-            instance=instance, resources={"ledger": ledger(workplace), "rocketreach": rocketreach}
+            instance=instance,
+            resources={
+                "ledger": ledger(workplace),
+                "folders": Folders(output_url=str(workplace.root / "output")),
+                "rocketreach": rocketreach,
+            },
         )
         result = queued_lookups_sensor(context)
         assert isinstance(result, SensorResult | SkipReason)

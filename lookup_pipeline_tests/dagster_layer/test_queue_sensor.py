@@ -161,7 +161,7 @@ def test_what_a_window_holds_back_is_requested_when_it_opens_and_not_before(
     assert account_calls(project) == calls, "it is not asked before there is reason to"
 
     pass_time(project, timedelta(minutes=6))
-    assert "1 partitions wait; looks again at" in skipped(project)
+    assert "1 partitions wait: the provider's limits; looks again at" in skipped(project)
     assert account_calls(project) == calls + 1, "the window might have opened sooner"
     assert "No partition waits" in skipped(project)
     assert account_calls(project) == calls + 1

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from lookup_pipeline.datasets.columns import FAILED_LOOKUPS, PENDING_LOOKUPS, PROFILES
+from lookup_pipeline.enrichment.failure_tracker import MAX_CONSECUTIVE_FAILURES
 from lookup_pipeline.enrichment.outcomes import MAX_TRIES
 from lookup_pipeline.enrichment.report import SubmissionReport, SubmissionStoppedError
 from lookup_pipeline.enrichment.submit import WORKERS
-from lookup_pipeline.enrichment.trouble import PATIENCE
 from lookup_pipeline.ledger import LedgerError, State, sqlite
 from lookup_pipeline.rocketreach import ErrorClass
 from lookup_pipeline.sandbox.process import RunningSandbox
@@ -59,7 +59,7 @@ def test_a_refused_connection_leaves_everything_queued_and_a_later_run_completes
         stop = stopped_submission(dead)
         assert stop.error.error_class is ErrorClass.NOT_PROCESSED
         assert "no connection to the API" in str(stop)
-        assert PATIENCE <= stop.report.put_back < PATIENCE + WORKERS
+        assert MAX_CONSECUTIVE_FAILURES <= stop.report.put_back < MAX_CONSECUTIVE_FAILURES + WORKERS
         assert stop.report.accepted == stop.report.unconfirmed == 0
         assert dead.states() == {State.QUEUED: 30}
         assert {row.attempts for row in dead.ledger_rows().values()} == {0}
@@ -148,7 +148,7 @@ def test_a_kind_of_credit_that_does_not_exist_fails_nobody_for_good(
 def test_a_lost_answer_is_unconfirmed_and_never_sent_again(
     pipeline: Pipeline, sandbox: RunningSandbox, fault: str
 ) -> None:
-    number = PATIENCE - 1
+    number = MAX_CONSECUTIVE_FAILURES - 1
     sandbox.change(**{fault: 1})
     pipeline.register(people(number))
     report = pipeline.submit()
@@ -177,7 +177,7 @@ def test_lost_answers_without_end_stop_before_everybody_is_in_doubt(
     pipeline.register(people(60))
     stop = stopped_submission(pipeline)
     doubtful = stop.report.unconfirmed
-    assert PATIENCE <= doubtful < PATIENCE + WORKERS
+    assert MAX_CONSECUTIVE_FAILURES <= doubtful < MAX_CONSECUTIVE_FAILURES + WORKERS
     assert pipeline.states() == {State.UNCONFIRMED: doubtful, State.QUEUED: 60 - doubtful}
     assert set(sent(sandbox).values()) == {1}
 
@@ -189,14 +189,14 @@ def test_a_provider_that_is_down_keeps_everything_queued(
     pipeline.register(people(40))
     stop = stopped_submission(pipeline)
     assert (stop.error.status, stop.error.error_class) == (503, ErrorClass.NOT_PROCESSED)
-    assert sandbox.requests().total < PATIENCE + WORKERS
+    assert sandbox.requests().total < MAX_CONSECUTIVE_FAILURES + WORKERS
     assert pipeline.states() == {State.QUEUED: 40}
 
 
 def test_a_provider_that_is_down_for_a_time_it_names_is_left_alone_until_then(
     pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:
-    number = PATIENCE - 1
+    number = MAX_CONSECUTIVE_FAILURES - 1
     sandbox.change(down=True, retry_after_seconds=600)
     pipeline.register(people(number))
     begun = pipeline.clock()
@@ -387,7 +387,7 @@ def test_500_for_everybody_stops_before_everybody_is_sent(
     pipeline.register(people(100))
     stop = stopped_submission(pipeline)
     assert "times in a row: HTTP 500" in str(stop)
-    assert len(sandbox.charges()) < PATIENCE + WORKERS
+    assert len(sandbox.charges()) < MAX_CONSECUTIVE_FAILURES + WORKERS
     assert_nobody_failed(pipeline)
 
 
