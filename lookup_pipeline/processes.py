@@ -18,12 +18,15 @@ from dagster import (
 
 PROCESS_TAG = "lookup_pipeline/process"
 
-# The clock by which the system dates a process may be set meanwhile; that its number is given
-# again to one that began so close to the first is out of the question.
-_SAME_START = 300
-
 # Each container counts its processes from 1.
 _NAMESPACE = Path("/proc/self/ns/pid")
+
+# Of this start of the machine.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+# In /proc/PID/stat, of what follows the name in parentheses: ticks from the start of the machine to
+# that of the process.
+_START_FIELD = 19
 
 
 def process_tags(run_id: str) -> dict[str, str]:
@@ -32,7 +35,7 @@ def process_tags(run_id: str) -> dict[str, str]:
     The run is named because one that repeats another begins with that one's tags.
     """
     process = psutil.Process()
-    return {PROCESS_TAG: f"{run_id}/{_place()}/{process.pid}/{process.create_time():.0f}"}
+    return {PROCESS_TAG: f"{run_id}/{_place()}/{process.pid}/{_start_of(process)}"}
 
 
 def mark_run(context: AssetExecutionContext) -> None:
@@ -80,13 +83,23 @@ def _is_gone(process: str) -> bool:
         return False
     try:
         found = psutil.Process(int(number))
-        began: float = found.create_time()
         # Dead, and nobody has asked how it ended.
-        if found.status() == psutil.STATUS_ZOMBIE:
-            return True
-    except psutil.NoSuchProcess:
+        return found.status() == psutil.STATUS_ZOMBIE or _start_of(found) != start
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
-    return abs(began - float(start)) > _SAME_START
+
+
+def _start_of(process: psutil.Process) -> str:
+    """When a process began, by a clock that nobody sets.
+
+    The system dates a process by the time at which the machine began, and that time moves when the
+    clock is set: a living process would seem to be another one.
+    """
+    if not _BOOT.exists():
+        # Other systems note the time once, when the process begins.
+        return f"{process.create_time():.0f}"
+    stat = Path(f"/proc/{process.pid}/stat").read_text()
+    return f"{_BOOT.read_text().strip()}:{stat.rpartition(')')[2].split()[_START_FIELD]}"
 
 
 def _place() -> str:

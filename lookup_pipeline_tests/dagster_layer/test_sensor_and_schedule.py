@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import psutil
 import pytest
 from dagster import (
     DagsterRun,
@@ -285,6 +286,26 @@ def test_a_run_that_lives_or_is_another_machines_is_left_alone(
     ]
     tick(project)
     assert {status(project, run) for run in runs} == {DagsterRunStatus.STARTED}
+
+
+def test_a_clock_that_is_set_makes_no_living_process_another_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system dates a process by the time at which the machine began, which moves with it."""
+    run = started_run(project, process_tags("RUN")[PROCESS_TAG])
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + 3_600)
+    tick(project)
+    assert status(project, run) is DagsterRunStatus.STARTED
+
+
+def test_a_run_that_was_to_be_canceled_and_whose_process_is_gone_is_canceled(
+    project: Project, ended_process: str
+) -> None:
+    run = started_run(project, ended_process)
+    project.instance.report_run_canceling(run)
+    tick(project)
+    assert status(project, run) is DagsterRunStatus.CANCELED
 
 
 def test_a_number_that_another_process_has_now_is_not_the_runs_process(project: Project) -> None:
