@@ -211,9 +211,11 @@ class _Submission:
         self._unrecorded: list[Answer] = []
         self._ids: deque[int] = deque()
         self._failures = _begin_tracking(ledger, lookup_date, clock())
-        # By lookup: the number of its request, in the order of sending.
-        self._numbers: dict[int, int] = {}
+        # By lookup: the number of its request, in the order of sending, and when it left.
+        self._requests: dict[int, tuple[int, datetime]] = {}
         self._sent = 0
+        # When those left that were not processed and have not been given back to their day.
+        self._put_back: list[datetime] = []
         # How much later than its slot a request has left since the last turn, at most.
         self._late = _NOW
         self._ends_at = (
@@ -246,7 +248,7 @@ class _Submission:
                 self._workers.submit(self._send, each, slot)
                 self._in_air[each.lookup_id] = (each, turn.at)
                 self._sent += 1
-                self._numbers[each.lookup_id] = self._sent
+                self._requests[each.lookup_id] = (self._sent, slot)
             if turn.asks_account:
                 self._failures.stopped_by = self._budget.ask_account(
                     self._ledger, self._client, self._clock
@@ -278,7 +280,9 @@ class _Submission:
             try:
                 with self._ledger.write() as connection:
                     record(connection, self._unrecorded, self._clock())
+                    allowances.give_back(connection, self._put_back)
                 self._unrecorded.clear()
+                self._put_back.clear()
             except LedgerError as error:
                 if time.monotonic() > end or isinstance(error, LedgerReplacedError):
                     lost = len(self._unrecorded)
@@ -333,8 +337,7 @@ class _Submission:
             # Not before: the ledger may have been locked for a while.
             now = self._clock()
             record(connection, self._unrecorded, now)
-            not_processed = sum(answer.not_processed for answer in self._unrecorded)
-            allowances.give_back(connection, not_processed, now)
+            allowances.give_back(connection, self._put_back)
             if (until := self._failures.take_cooldown()) is not None:
                 limits.block(connection, limits.LOOKUPS, until)
             if self._late > limits.TOLERATED_DELAY:
@@ -343,6 +346,7 @@ class _Submission:
             self._renew(connection, now)
             turn = self._claim(connection, now)
         self._unrecorded.clear()
+        self._put_back.clear()
         return turn
 
     def _renew(self, connection: Connection, now: datetime) -> None:
@@ -412,7 +416,7 @@ class _Submission:
             # Where another process was faster there are fewer claims: the next ones take the slots.
             wanted = [self._ids.popleft() for _ in range(min(open_slots, len(self._ids)))]
             claims += claim(connection, wanted, self._owner, now)
-        allowances.spend(connection, len(claims), now)
+        allowances.spend(connection, permits.slots[: len(claims)], now)
         self._keeper.note_claims(len(claims))
         for each in claims:
             self._budget.note_sent(each.lookup_id)
@@ -446,7 +450,7 @@ class _Submission:
     def _answer(
         self, each: Claim, result: LookupAnswer | RocketReachError, now: datetime
     ) -> Answer:
-        number = self._numbers.pop(each.lookup_id)
+        number, left_at = self._requests.pop(each.lookup_id)
         if isinstance(result, LookupAnswer):
             self._failures.note_answer(number)
             answer = from_lookup(each, result, now, self._policy.deadline)
@@ -462,5 +466,6 @@ class _Submission:
             )
         if answer.not_processed:
             self._budget.note_put_back(answer.lookup_id)
+            self._put_back.append(left_at)
         self.report = self.report.with_answer(answer)
         return answer

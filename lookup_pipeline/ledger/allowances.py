@@ -5,6 +5,7 @@ plan's limits are kept and not bumped into. What is used up is asked about again
 expected to open, and now and then before: how the provider lays its windows is not published.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -227,12 +228,18 @@ def find_left(every: Sequence[Known]) -> Left | None:
     return Left(0, last, used_up[last], look_again_at)
 
 
-def spend(connection: Connection, number: int, now: datetime) -> None:
-    """Take lookups that were claimed off every allowance, and count them on their day."""
-    if not number:
+def spend(connection: Connection, sent_at: Sequence[datetime], now: datetime) -> None:
+    """Take lookups that were claimed off every allowance, and count them on their day.
+
+    Args:
+        connection: a write transaction.
+        sent_at: when each of them leaves.
+        now: the current time.
+    """
+    if not sent_at:
         return
-    _count_on(connection, number, now)
-    spent = connection.execute(_SPEND, {"number": number, "now": now}).all()
+    _count(connection, sent_at, 1)
+    spent = connection.execute(_SPEND, {"number": len(sent_at), "now": now}).all()
     for name, opened_at, remaining in spent:
         if remaining <= 0:
             look_again_at = _look_again_at(name, opened_at, now)
@@ -246,10 +253,13 @@ def spend(connection: Connection, number: int, now: datetime) -> None:
             )
 
 
-def give_back(connection: Connection, number: int, now: datetime) -> None:
-    """Requests that certainly were not processed do not count on their day."""
-    if number:
-        _count_on(connection, -number, now)
+def give_back(connection: Connection, sent_at: Sequence[datetime]) -> None:
+    """Requests that certainly were not processed do not count on the day on which they left.
+
+    Their day, not that of their answer: midnight may lie between, and the new day must not get
+    their room.
+    """
+    _count(connection, sent_at, -1)
 
 
 def sent_on(connection: Connection, now: datetime) -> int:
@@ -263,11 +273,11 @@ def next_day(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def _count_on(connection: Connection, number: int, now: datetime) -> None:
-    today = now.date().isoformat()
-    counted = connection.execute(_COUNT, {"today": today, "number": number})
-    if not counted.rowcount:
-        connection.execute(insert(days).values(day=today, sent=number))
+def _count(connection: Connection, sent_at: Sequence[datetime], each: int) -> None:
+    for day, number in Counter(at.date().isoformat() for at in sent_at).items():
+        counted = connection.execute(_COUNT, {"today": day, "number": each * number})
+        if not counted.rowcount:
+            connection.execute(insert(days).values(day=day, sent=each * number))
 
 
 def sent_between(connection: Connection, since: datetime, now: datetime) -> int:

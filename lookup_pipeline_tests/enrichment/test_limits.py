@@ -1,5 +1,6 @@
 """The provider's limits are kept: waited out where that is short, said where it is long."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -208,6 +209,34 @@ def test_a_days_maximum_holds_over_all_partitions_and_ends_at_midnight_utc(
     pipeline.clock.advance(seconds=(midnight - now).total_seconds())
     assert pipeline.submit(NEXT_DAY, max_a_day=30).accepted == 10
     assert len(sandbox.lookups()) == 40
+
+
+def test_what_is_put_back_after_midnight_gives_the_new_day_no_room(tmp_path: Path) -> None:
+    midnight = threading.Event()
+
+    def answer(_request: Request) -> bytes:
+        if midnight.is_set():
+            return http(200, b'{"id": 7, "status": "complete"}')
+        # The answers come on the next day.
+        if not late.is_set():
+            late.set()
+            pipeline.clock.advance(seconds=120)
+        return http(503, b"{}")
+
+    late = threading.Event()
+    with (
+        raw_server(to_lookups(answer)) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.register(people(40))
+        now = pipeline.clock()
+        last_minute = now.replace(hour=23, minute=59, second=0, microsecond=0)
+        pipeline.clock.advance(seconds=(last_minute - now).total_seconds())
+        with pytest.raises(SubmissionStoppedError):
+            pipeline.submit(max_a_day=8)
+        midnight.set()
+        pipeline.clock.advance(minutes=1)
+        assert pipeline.submit(max_a_day=8).accepted == 8
 
 
 def test_a_days_maximum_counts_every_try_also_of_what_is_sent_again(

@@ -19,11 +19,13 @@ from lookup_pipeline.ledger.allowances import (
     Allowance,
     Left,
     Mark,
+    give_back,
     learn,
     left,
     look_again,
     mark,
     sent_between,
+    sent_on,
     spend,
 )
 from lookup_pipeline.ledger.answers import Answer, record
@@ -58,7 +60,7 @@ def window(name: str, remaining: int, limit: int = 100) -> Allowance:
 
 def spend_at(ledger: Ledger, number: int, at: datetime) -> None:
     with ledger.write() as connection:
-        spend(connection, number, at)
+        spend(connection, [at] * number, at)
 
 
 def now_left(ledger: Ledger) -> Left | None:
@@ -246,6 +248,15 @@ def test_a_window_that_only_seems_used_up_is_looked_at_in_a_moment(ledger: Ledge
     assert (found.lookups, found.look_again_at) == (0, T0 + 2 * SECOND)
 
 
+def test_what_was_not_processed_is_given_back_to_the_day_on_which_it_left(ledger: Ledger) -> None:
+    before, after = T0.replace(hour=23, minute=59), T0.replace(hour=0) + DAY
+    spend_at(ledger, 5, before)
+    spend_at(ledger, 2, after)
+    with ledger.write() as connection:
+        give_back(connection, [before, before, after])
+        assert (sent_on(connection, before), sent_on(connection, after)) == (3, 1)
+
+
 def test_a_lookup_counts_once_since_a_time_though_it_was_put_back(ledger: Ledger) -> None:
     register(ledger, rows_for(["ann", "ben"]))
     first, _ = claim_all(ledger)
@@ -380,7 +391,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert found is not None, "the account tells of a limit"
         ids = queued_ids(self.connection, DATE, self.now)[: min(wanted, found.lookups)]
         claims = claim(self.connection, ids, OWNER, self.now)
-        spend(self.connection, len(claims), self.now)
+        spend(self.connection, [self.now] * len(claims), self.now)
         self.in_air += [(self.now, each) for each in claims]
 
     @precondition(lambda self: self.in_air)
