@@ -42,7 +42,8 @@ TIMEOUT = httpx.Timeout(connect=5, write=10, read=25, pool=5)
 POLL_TIMEOUT = httpx.Timeout(10, connect=5)
 
 # Those are for one step each, and an answer that trickles has steps without end: so long may a
-# whole request take. A claim's lease (ledger.submissions.LEASE) is longer.
+# whole request take, the resolution of the host's name included. A claim's lease
+# (ledger.submissions.LEASE) is longer.
 LOOKUP_SECONDS = 45.0
 POLL_SECONDS = 15.0
 

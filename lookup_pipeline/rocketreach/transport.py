@@ -1,5 +1,8 @@
 """One connection, where nothing is without end: no request in time, no answer in size."""
 
+import queue
+import socket
+import threading
 import time
 import zlib
 from contextlib import closing
@@ -81,8 +84,50 @@ class _Network:
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, **options: Any
     ) -> "_Stream":
-        left = self.left(timeout, httpx.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left, **options), self)
+        addresses = _resolve(host, port, self.left(timeout, httpx.ConnectTimeout))
+        for place, address in enumerate(addresses, start=1):
+            left = self.left(timeout, httpx.ConnectTimeout)
+            try:
+                stream = self._network.connect_tcp(address, port, left, **options)
+            except Exception:
+                if place == len(addresses):
+                    raise
+            else:
+                return _Stream(stream, self)
+        raise httpx.ConnectError("the host has no address")
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[str]:
+    """Find a host's addresses within a time.
+
+    The system's resolver takes none: a name server that does not answer would hold a request for
+    longer than its claim lasts. It goes on in a thread of its own, and nobody waits for it.
+
+    Raises:
+        httpx.ConnectTimeout: the time is over.
+        httpx.ConnectError: there is no such host.
+        UnicodeError: it can be no host.
+    """
+    found: queue.SimpleQueue[list[str] | OSError | UnicodeError] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+        else:
+            found.put([str(address[4][0]) for address in addresses])
+
+    threading.Thread(target=resolve, name="resolver", daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except queue.Empty:
+        raise httpx.ConnectTimeout("the host's name was not resolved in time") from None
+    if isinstance(result, OSError):
+        raise httpx.ConnectError(str(result))
+    if isinstance(result, UnicodeError):
+        raise result
+    return result
 
 
 class _Stream:

@@ -1,9 +1,12 @@
 """No answer is so slow, or so large, that it holds a worker or the memory for ever."""
 
+import socket
+import threading
 import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -199,3 +202,45 @@ def test_a_connection_that_brought_half_an_answer_is_never_used_again(
         for _ in range(2):
             assert client.lookup({"name": "Ada"}, "standard").head.profile_id == 7
         assert server.connections == 2, "the broken one is left, the new one is kept"
+
+
+@each_call
+def test_a_name_server_that_does_not_answer_holds_no_request_beyond_its_bound(
+    monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    """The system's resolver knows no time-out."""
+    answers = threading.Event()
+
+    def never(*_arguments: object, **_settings: object) -> list[object]:
+        answers.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    monkeypatch.setattr(client_module, "LOOKUP_SECONDS", 0.2)
+    monkeypatch.setattr(client_module, "POLL_SECONDS", 0.2)
+    begun = time.monotonic()
+    with (
+        RocketReachClient("http://api.example.org/api/v2", "key") as client,
+        pytest.raises(RocketReachError) as raised,
+    ):
+        call(client)
+    answers.set()
+    assert time.monotonic() - begun < 2
+    assert raised.value.error_class is ErrorClass.NOT_PROCESSED, "nobody is in doubt"
+
+
+def test_a_host_with_an_address_that_does_not_answer_is_reached_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with raw_server(http(200, PROFILE)) as server:
+        resolve = socket.getaddrinfo
+
+        def two(host: str, *rest: Any, **settings: Any) -> list[Any]:
+            # Nobody listens at the first one.
+            hosts = ["127.0.0.2", "127.0.0.1"] if host == "api.example.org" else [host]
+            return [found for each in hosts for found in resolve(each, *rest, **settings)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        url = server.base_url.replace("127.0.0.1", "api.example.org")
+        with RocketReachClient(url, "key") as client:
+            assert client.lookup({"name": "Ada"}, "standard").head.profile_id == 7
