@@ -54,6 +54,7 @@ from lookup_pipeline.run_tags import (
     is_in_backfill,
 )
 from lookup_pipeline.settings import ConfigurationError
+from lookup_pipeline.tick import bounded
 from lookup_pipeline.under_way import SUBMITTING_JOBS, partition_of, partitions_under_way
 
 # Seconds between ticks. The shortest window that a run does not wait out itself is an hour.
@@ -79,6 +80,15 @@ def queued_lookups_sensor(
     rocketreach: RocketReach,
 ) -> SensorResult | SkipReason:
     """Request a run for the first partition that waits, if lookups may go out now."""
+    return bounded(lambda: _tick(context, ledger, folders, rocketreach))
+
+
+def _tick(
+    context: SensorEvaluationContext,
+    ledger: LedgerResource,
+    folders: Folders,
+    rocketreach: RocketReach,
+) -> SensorResult | SkipReason:
     book, now = ledger.open(), utc_now()
     _note_failed_runs(context.instance, book, now)
     with book.write() as connection:

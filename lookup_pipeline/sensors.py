@@ -39,14 +39,15 @@ from lookup_pipeline.processes import end_dead_runs
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.settings import PUBLISH_INTERVAL, ConfigurationError, number
+from lookup_pipeline.tick import bounded
 from lookup_pipeline.under_way import EVERY_JOB, partitions_stopped_since, partitions_under_way
 
 # Seconds between ticks: a lookup takes seconds to minutes, and an idle tick costs milliseconds.
 INTERVAL = 15
 
-# Dagster gives a tick 60 seconds and loses its result after that; a request may take 10. No call
-# begins after this long, which leaves room for the last one and for the runs to be asked for.
-POLL_SECONDS = 30
+# No call begins after this long: the last one may take 15 seconds, and 10 are left of the tick
+# (`tick.TICK_SECONDS`) to record its answer and to ask for runs.
+POLL_SECONDS = 20
 
 # Run requests a tick: each takes the daemon a moment, and the rest come at the next tick.
 MAX_REQUESTS = 25
@@ -67,6 +68,15 @@ def lookup_status_sensor(
     rocketreach: RocketReach,
 ) -> SensorResult | SkipReason:
     """Poll what is due, then request `publish_job` for partitions whose files are out of date."""
+    return bounded(lambda: _tick(context, ledger, folders, rocketreach))
+
+
+def _tick(
+    context: SensorEvaluationContext,
+    ledger: LedgerResource,
+    folders: Folders,
+    rocketreach: RocketReach,
+) -> SensorResult | SkipReason:
     entered = time.monotonic()
     if dead := end_dead_runs(context.instance):
         context.log.warning(f"Runs whose process is gone, now marked as failed: {dead}")

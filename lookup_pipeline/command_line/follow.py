@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -16,17 +16,19 @@ from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineag
 from lookup_pipeline.enrichment.poll import PollingFailedError
 from lookup_pipeline.enrichment.publish import NotReadyError, RowReconciliationError, publish
 from lookup_pipeline.enrichment.resumption import ACCOUNT_CHECK, find_block
-from lookup_pipeline.ledger import Ledger, LedgerError
+from lookup_pipeline.ledger import Ledger, LedgerError, LedgerReplacedError
 from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.polling import polled_since
 from lookup_pipeline.ledger.publications import partitions_with_news
 from lookup_pipeline.ledger.resumption import due_to_resume, find_waits, postpone
+from lookup_pipeline.ledger.sqlite import BUSY_TIMEOUT
 from lookup_pipeline.ledger.submissions import was_sent_since
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
 from lookup_pipeline.sensors import is_due, lookup_status_sensor, poll_due
 from lookup_pipeline.settings import ConfigurationError
+from lookup_pipeline.tick import TickTimeoutError
 
 # Seconds between evaluations of the sensor; polls themselves keep to each lookup's own time.
 _TURN = 1.0
@@ -242,8 +244,22 @@ def _evaluate(instance: DagsterInstance) -> tuple[list[str], Exception | None]:
     # The sensor's lines would tear the bar apart as well; its errors are told at the end.
     context.log.handlers.clear()
     try:
-        result = lookup_status_sensor(context)
+        result = _patiently(lambda: lookup_status_sensor(context))
     except (PollingFailedError, ConfigurationError, RocketReachError) as error:
         return [], error
     requests = (result.run_requests or ()) if isinstance(result, SensorResult) else ()
     return [str(request.partition_key) for request in requests], None
+
+
+def _patiently(tick: Callable[[], object]) -> object:
+    """Repeat a tick that another writer holds up: ticks give up sooner than a command does."""
+    end = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return tick()
+        except LedgerReplacedError:
+            raise
+        except (LedgerError, TickTimeoutError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(_TURN)

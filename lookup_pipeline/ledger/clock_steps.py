@@ -25,7 +25,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from lookup_pipeline.ledger.polling import LATE_POLL
 from lookup_pipeline.ledger.states import PENDING, State
 from lookup_pipeline.ledger.submissions import LEASE
-from lookup_pipeline.ledger.tables import allowances, limits, lookups, partitions, waits
+from lookup_pipeline.ledger.tables import (
+    allowances,
+    limits,
+    lookups,
+    partitions,
+    publication_claims,
+    waits,
+)
 from lookup_pipeline.ledger.times import EPOCH, MICROSECOND, UtcTime
 
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
@@ -133,6 +140,11 @@ def _heal_what_has_no_index(connection: Connection, now: datetime) -> None:
     )
     connection.execute(
         update(partitions).where(partitions.c.files_checked_at > ahead).values(files_checked_at=now)
+    )
+    connection.execute(
+        update(publication_claims)
+        .where(publication_claims.c.claimed_at > ahead)
+        .values(claimed_at=now)
     )
     connection.execute(
         update(allowances).where(allowances.c.opened_at > ahead).values(opened_at=now)

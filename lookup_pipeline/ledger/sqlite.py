@@ -2,7 +2,9 @@
 
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event
@@ -11,6 +13,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 # Seconds a connection waits for another process's transaction. Stalls of a second are normal
 # with several writers; half a minute tells a busy ledger from a stuck one.
 BUSY_TIMEOUT = 30
+
+# How long this thread waits, and the name under which a connection keeps what it was told last.
+_patience: ContextVar[float | None] = ContextVar("lock_patience", default=None)
+_PATIENCE = "lock_patience"
 
 # Of memory for one connection's pages.
 CACHE_KB = 65_536
@@ -75,7 +81,25 @@ def install(engine: Engine, write_option: str) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get(write_option, False)
+        if writing and connection.info.get(_PATIENCE, BUSY_TIMEOUT) != _seconds():
+            connection.info[_PATIENCE] = _seconds()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_seconds() * 1000:.0f}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def lock_patience(seconds: float) -> Iterator[None]:
+    """Have this thread's transactions wait no longer than this for another process's."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+def _seconds() -> float:
+    given = _patience.get()
+    return BUSY_TIMEOUT if given is None else given
 
 
 def log_bytes(engine: Engine) -> int:
@@ -105,7 +129,7 @@ def _empty_log(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+    connection.execute(f"PRAGMA busy_timeout = {_seconds() * 1000:.0f}")
 
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:

@@ -285,6 +285,8 @@ def test_500_for_everybody_is_an_outage_and_fails_nobody_however_often_it_is_tri
         pipeline.clock.advance(minutes=20)
         assert_nobody_failed(pipeline)
     sandbox.change(error_500=0)
+    # Whoever was sent more often than three times has a longer pause each time.
+    pipeline.clock.advance(days=1)
     assert pipeline.submit().accepted == 30
 
 
@@ -356,28 +358,52 @@ def test_two_submissions_of_one_partition_at_once_share_the_work(
     assert set(sent(sandbox).values()) == {1}
 
 
-def test_one_person_who_is_answered_500_alone_is_not_sent_without_end(
+def test_a_500_that_the_account_gets_as_well_is_sent_to_nobody_a_second_time(
     pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:
     pipeline.clock = MovableClock(speed=20)
     # The worst case: each time is processed, and charged.
     sandbox.change(error_500_after=1, complete_after_polls=0)
     pipeline.register(people(1))
-    stop = stopped_submission(pipeline)
-    assert stop.error.status == 500
-    assert len(sandbox.charges()) == MAX_TRIES
-    (row,) = pipeline.ledger_rows().values()
-    assert (row.state, row.attempts) == (State.QUEUED, MAX_TRIES)
-    assert pipeline.submit().waits_until is not None
-    assert len(sandbox.charges()) == MAX_TRIES, "not at once"
-    pipeline.clock.advance(minutes=20)
-    stopped_submission(pipeline)
-    assert len(sandbox.charges()) == MAX_TRIES + 1, "once more for each run"
-    pipeline.clock.advance(minutes=20)
-    pipeline.register([*people(1), ("Somebody Else", "Elsewhere")], NEXT_DAY)
-    sandbox.change(error_500_after=0)
-    pipeline.submit(NEXT_DAY)
-    assert pipeline.states(NEXT_DAY) == {State.COMPLETE: 2}
+    assert stopped_submission(pipeline).error.status == 500
+    assert len(sandbox.charges()) == 1, "the account is asked whether it is over"
+
+
+def test_one_person_who_is_answered_500_alone_is_not_sent_without_end(tmp_path: Path) -> None:
+    is_broken = threading.Event()
+    is_broken.set()
+
+    def answer(_request: Request) -> bytes:
+        return (
+            http(500, b"{}")
+            if is_broken.is_set()
+            else http(200, b'{"id": 7, "status": "complete"}')
+        )
+
+    with (
+        raw_server(to_lookups(answer)) as server,
+        opened_pipeline(tmp_path, server.base_url, "key") as pipeline,
+    ):
+        pipeline.clock = MovableClock(speed=20)
+        pipeline.register(people(1))
+        stop = stopped_submission(pipeline)
+        assert stop.error.status == 500
+        assert server.lookups().total() == MAX_TRIES
+        (row,) = pipeline.ledger_rows().values()
+        assert (row.state, row.attempts) == (State.QUEUED, MAX_TRIES)
+        assert pipeline.submit().waits_until is not None
+        assert server.lookups().total() == MAX_TRIES, "not at once"
+        for more, minutes in enumerate((15, 30, 60, 120), start=1):
+            pipeline.clock.advance(minutes=minutes - 5)
+            assert pipeline.submit().waits_until is not None
+            pipeline.clock.advance(minutes=6)
+            stopped_submission(pipeline)
+            assert server.lookups().total() == MAX_TRIES + more, "once more for each longer pause"
+        is_broken.clear()
+        pipeline.clock.advance(minutes=20)
+        pipeline.register([*people(1), ("Somebody Else", "Elsewhere")], NEXT_DAY)
+        pipeline.submit(NEXT_DAY)
+        assert pipeline.states(NEXT_DAY)[State.COMPLETE] == 1
 
 
 def test_500_for_everybody_stops_before_everybody_is_sent(
@@ -410,9 +436,10 @@ def test_one_person_answered_500_beside_people_not_found_is_not_an_outage(
 def test_time_that_is_up_when_all_is_sent_is_no_news(
     pipeline: Pipeline, sandbox: RunningSandbox
 ) -> None:
-    sandbox.change(latency_seconds=0.3)
+    # The account is asked first, and takes as long.
+    sandbox.change(latency_seconds=1)
     pipeline.register(people(3))
-    report = pipeline.submit(seconds=0.5)
+    report = pipeline.submit(seconds=1.8)
     assert (report.accepted, report.out_of_time) == (3, False)
 
 
