@@ -13,6 +13,7 @@ import click
 from dotenv import dotenv_values
 
 from lookup_pipeline.command_line.errors import NotStartedError, WorkFailedError
+from lookup_pipeline.private_errors import UnexpectedError, without_personal_data
 from lookup_pipeline.settings import LONGEST_RUN, ConfigurationError, project_root
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _plain_errors() -> Iterator[None]:
     from lookup_pipeline.rocketreach import RocketReachError  # noqa: PLC0415
 
     try:
-        yield
+        with without_personal_data():
+            yield
     except (
         ConfigurationError,
         LedgerError,
@@ -64,6 +66,7 @@ def _plain_errors() -> Iterator[None]:
         OutdatedLedgerError,
         RocketReachError,
         StorageError,
+        UnexpectedError,
         WorkFailedError,
     ) as error:
         click.echo(f"Error: {error}", err=True)

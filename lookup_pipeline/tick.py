@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lookup_pipeline.ledger.sqlite import lock_patience
+from lookup_pipeline.private_errors import without_personal_data
 
 # A request that is under way when nothing new may begin takes 15 seconds at most, and its answer
 # has to be recorded.
@@ -34,7 +35,7 @@ def bounded(work: Callable[[], _T]) -> _T:
 
     def run() -> None:
         try:
-            with lock_patience(LOCK_SECONDS):
+            with lock_patience(LOCK_SECONDS), without_personal_data():
                 ended.put((work(), None))
         except BaseException as error:  # noqa: BLE001 - raised where the tick is waited for
             ended.put((None, error))

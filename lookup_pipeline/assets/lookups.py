@@ -42,6 +42,7 @@ from lookup_pipeline.ledger.resubmission import count_resubmittable
 from lookup_pipeline.ledger.resumption import Stage
 from lookup_pipeline.ledger.submissions import count_queued
 from lookup_pipeline.ledger.times import utc_now
+from lookup_pipeline.private_errors import with_private_errors
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource, RocketReach
 from lookup_pipeline.settings import (
@@ -62,6 +63,7 @@ POOL = "rocketreach"
     description=LOOKUPS.description,
     pool=POOL,
 )
+@with_private_errors
 def lookups(
     context: AssetExecutionContext,
     config: SubmissionConfig,

@@ -21,6 +21,7 @@ from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.ledger.resumption import Stage
 from lookup_pipeline.names.errors import MissingNamesFolder, UnreadableFile
 from lookup_pipeline.names.files import NamesFile, find_files, packed_twins, without_files
+from lookup_pipeline.private_errors import with_private_errors
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MISSING_FILE, ConfigurationError, choice
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     ],
     description="Reads a date's CSV files: usable rows to `names`, the others to `rejected_names`.",
 )
+@with_private_errors
 def names_and_rejected_names(
     context: AssetExecutionContext, folders: Folders, ledger: LedgerResource
 ) -> Iterator[MaterializeResult[None]]:

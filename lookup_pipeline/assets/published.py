@@ -25,6 +25,7 @@ from lookup_pipeline.enrichment.publish import (
 )
 from lookup_pipeline.ledger.counts import PartitionCounts
 from lookup_pipeline.ledger.people import People
+from lookup_pipeline.private_errors import with_private_errors
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MIN_MATCH_RATE, number
@@ -35,6 +36,7 @@ from lookup_pipeline.settings import MIN_MATCH_RATE, number
     check_specs=CHECKS,
     description="Writes the three published datasets together, from one snapshot of the ledger.",
 )
+@with_private_errors
 def published_datasets(
     context: AssetExecutionContext, ledger: LedgerResource, folders: Folders
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:

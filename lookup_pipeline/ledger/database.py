@@ -1,11 +1,12 @@
 """Opening the ledger: engine, schema, and the two kinds of transaction."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 
 from lookup_pipeline.ledger import sqlite
 from lookup_pipeline.ledger.migrate import migrate
@@ -110,15 +111,13 @@ class Ledger:
     def _told_plainly(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseError as error:
-            # The others are mistakes of ours.
-            if type(error) not in (DatabaseError, OperationalError):
-                raise
+        except SQLAlchemyError as error:
+            # Without the error that it comes from: a driver's text may quote a row.
             raise LedgerError(
-                f"The ledger {self.url} fails: {error.orig}. What it holds is kept: see that it is "
-                "a ledger, that it can be read and written, that its disk has room and that no "
-                "other process holds it, then run again."
-            ) from error
+                f"The ledger {self.url} fails: {_in_words(error)}. What it holds is kept: see that "
+                "it is a ledger, that it can be read and written, that its disk has room and that "
+                "no other process holds it, then run again."
+            ) from None
 
     def _refuse_replaced(self) -> None:
         # Within the transaction: a connection made before this look is of the file looked at.
@@ -131,6 +130,15 @@ class Ledger:
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+
+def _in_words(error: SQLAlchemyError) -> str:
+    """What failed, without a value: SQLite's texts name tables and columns, others quote rows."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(cause, sqlite3.Error) and isinstance(error, DatabaseError):
+        return str(cause)
+    kind = type(error if cause is None else cause).__name__
+    return " ".join(filter(None, (kind, getattr(cause, "sqlstate", None))))
 
 
 def open_ledger(url: str) -> Ledger:

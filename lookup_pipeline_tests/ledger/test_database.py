@@ -13,7 +13,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, select, text
-from sqlalchemy.exc import IntegrityError
 
 from lookup_pipeline.ledger import Ledger, migrations, open_ledger
 from lookup_pipeline.ledger.database import LedgerError
@@ -251,12 +250,12 @@ def test_every_membership_has_a_lookup(ledger: Ledger) -> None:
     orphan = memberships.insert().values(
         lookup_date=DATE, source_file="a", source_row=2, lookup_id=1, reused=False, requested="{}"
     )
-    with pytest.raises(IntegrityError), ledger.write() as connection:
+    with pytest.raises(LedgerError, match="constraint failed"), ledger.write() as connection:
         connection.execute(orphan)
 
 
 def test_a_state_that_is_none_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(IntegrityError), ledger.write() as connection:
+    with pytest.raises(LedgerError, match="constraint failed"), ledger.write() as connection:
         connection.execute(lookups.insert().values(identity="a", parameters="{}", state="lost"))
 
 
