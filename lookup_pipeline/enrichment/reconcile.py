@@ -38,7 +38,7 @@ from lookup_pipeline.ledger.lineage import (
     newest_lookup,
     read_lineage,
 )
-from lookup_pipeline.ledger.publications import news_version, published_version
+from lookup_pipeline.ledger.publications import published_version
 from lookup_pipeline.ledger.reconciliation import (
     Evidence,
     count_doubtful,
@@ -47,7 +47,7 @@ from lookup_pipeline.ledger.reconciliation import (
     take_up,
     take_up_refreshes,
 )
-from lookup_pipeline.ledger.registration import Registration
+from lookup_pipeline.ledger.registration import Registered, Registration
 from lookup_pipeline.ledger.times import utc_now
 from lookup_pipeline.names.identity import build_query
 from lookup_pipeline.rocketreach import RocketReachClient
@@ -153,28 +153,24 @@ class _Reconciling:
         knows_all = all(known.get(each.writer) == each.counter for each in self._counters)
         if not (knows_all and self._is_last(held.counter)):
             doubt_unsent(self._connection, self._now)
-        registered = self._newer_files(LOOKUPS)
-        for each in registered:
-            self._register(each)
+        dates = self._folder.partitions(LOOKUPS)
+        registered = {each for each in dates if self._register(each)}
         published = [each for dataset in PUBLISHED for each in self._newer_files(dataset)]
         for each in published:
             self._take_up(each)
         self._found.doubtful = count_doubtful(self._connection)
         versions: dict[str, int] = {}
-        for each in (*registered, *published):
+        for each in published:
             versions[each.lookup_date] = max(each.version, versions.get(each.lookup_date, 0))
-        self._found.partitions = len(versions)
+        self._found.partitions = len(registered | versions.keys())
         finish(
             self._connection,
             versions,
             sorted({each.facts[INCARNATION] for each in published if each.facts}),
             {each.writer: each.counter for each in self._counters},
-            max((self._folder.highest_lookup_id(each) for each in self._dates()), default=0),
+            max(map(self._folder.highest_lookup_id, dates), default=0),
             self._now,
         )
-
-    def _dates(self) -> list[str]:
-        return self._folder.partitions(LOOKUPS)
 
     def _is_last(self, counter: int) -> bool:
         """Whether no lookup was claimed after this counter was read."""
@@ -183,8 +179,7 @@ class _Reconciling:
         )
 
     def _newer_files(self, dataset: Dataset) -> list[_File]:
-        """Return a dataset's files that may show what the ledger does not know, by date."""
-        known_of = news_version if dataset is LOOKUPS else published_version
+        """Return a published dataset's files that show what the ledger does not know, by date."""
         files = [
             _File(dataset, date, self._folder.facts(dataset, date))
             for date in self._folder.partitions(dataset)
@@ -194,18 +189,22 @@ class _Reconciling:
             for each in files
             if INCARNATION not in each.facts
             or not is_known_incarnation(self._connection, each.facts[INCARNATION])
-            or each.version > known_of(self._connection, each.lookup_date)
+            or each.version > published_version(self._connection, each.lookup_date)
         ]
 
-    def _register(self, file: _File) -> None:
-        """Bring a partition's memberships in line with its file; what is new here is in doubt."""
+    def _register(self, lookup_date: str) -> bool:
+        """Bring a partition's memberships in line with its file; whether any was not.
+
+        What is new here is in doubt: its row was registered before anything of it was sent.
+        """
         above = newest_lookup(self._connection)
-        registration = Registration(file.lookup_date)
+        registration, total = Registration(lookup_date), Registered()
         with new_lookups_learned(self._connection):
-            for rows in self._rows_of(file.lookup_date):
-                registration.add(self._connection, requested_rows(rows))
-        registration.finish(self._connection)
+            for rows in self._rows_of(lookup_date):
+                total += registration.add(self._connection, requested_rows(rows))
+        total += registration.finish(self._connection)
         doubt_unsent(self._connection, self._now, above=above)
+        return total.changed > 0
 
     def _rows_of(self, lookup_date: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of `lookups` as `names` would have them, with today's identities."""

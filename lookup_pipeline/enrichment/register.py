@@ -10,7 +10,7 @@ from lookup_pipeline.collector import without_collecting
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, REQUESTED
 from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.identities import learn_identities, new_lookups_learned
-from lookup_pipeline.enrichment.lineage import check_lineage, facts_of
+from lookup_pipeline.enrichment.lineage import check_lineage
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import LedgerRow
 from lookup_pipeline.ledger.refresh import Refresh
@@ -61,8 +61,6 @@ def register(
             progress(total.rows)
         with ledger.write() as connection:
             total += registration.finish(connection)
-            facts = facts_of(connection, lookup_date)
-        writer.note(facts)
         writer.finish()
         writer.replace()
     return total
