@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 
 from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS, Dataset
 from lookup_pipeline.datasets.row_reconciliation import KEYS
@@ -18,6 +19,7 @@ from lookup_pipeline.datasets.storage import DatasetFolder
 from lookup_pipeline.enrichment.publish import PUBLISHED
 from lookup_pipeline.ledger import Ledger
 from lookup_pipeline.ledger.publications import partitions_with_news
+from lookup_pipeline.ledger.tables import publication_claims
 from lookup_pipeline_tests.campaign.names import RowKey
 
 # Seconds between looks: the machine is there for the workers as well.
@@ -33,7 +35,8 @@ class Reader:
     Each file is opened once and read from that handle, so a file that is replaced meanwhile is
     read as it was. Three files are not replaced in one step: a look between two renames, or after a
     death between them, finds old beside new. That is `mixed`, and no fault while the ledger knows
-    that the partition is to be published again. It is one when the ledger takes it for published.
+    that the partition is to be published again, or that a publication moves its files or died over
+    it. It is one when the ledger takes it for published.
 
     Attributes:
         looks: files read.
@@ -130,12 +133,13 @@ class Reader:
         if wanted == found:
             return
         with self._ledger.read() as connection:
-            news = {each.lookup_date for each in partitions_with_news(connection)}
+            known = {each.lookup_date for each in partitions_with_news(connection)}
+            known |= set(connection.scalars(select(publication_claims.c.lookup_date)))
         opened = tuple(os.fstat(files[each.name].fileno()).st_ino for each in _SET)
         # Only if these are still the files in place did the ledger speak of them.
         if opened != tuple(self._path(each, day).stat().st_ino for each in _SET):
             return
-        if day in news:
+        if day in known:
             self._mixed.add(opened)
             return
         wrong = sorted((wanted - found) | (found - wanted))

@@ -13,6 +13,7 @@ from lookup_pipeline_tests.campaign.limiter import limiter
 from lookup_pipeline_tests.campaign.locked_ledger import locked_ledger
 from lookup_pipeline_tests.campaign.restores import restores
 from lookup_pipeline_tests.campaign.result import Result
+from lookup_pipeline_tests.campaign.stalled_storage import stalled_storage
 from lookup_pipeline_tests.campaign.workplace import Options
 
 SCENARIOS: Mapping[str, Callable[[Options], Result]] = {
@@ -22,6 +23,7 @@ SCENARIOS: Mapping[str, Callable[[Options], Result]] = {
     "full-disk-files": full_disk_files,
     "full-disk-ledger": full_disk_ledger,
     "locked-ledger": locked_ledger,
+    "stalled-storage": stalled_storage,
     "clock-jumps": clock_jumps,
     "restores": restores,
     "large-ledger": large_ledger,

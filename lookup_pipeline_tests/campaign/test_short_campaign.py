@@ -61,6 +61,10 @@ def test_a_ledger_that_another_process_keeps_locked_makes_everybody_wait_and_no_
     run("locked-ledger")
 
 
+def test_a_disk_that_stalls_while_files_move_keeps_no_other_writer_waiting() -> None:
+    run("stalled-storage")
+
+
 def test_a_clock_that_jumps_an_hour_either_way_disturbs_nothing() -> None:
     run("clock-jumps")
 

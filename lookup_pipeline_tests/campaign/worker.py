@@ -16,11 +16,12 @@ from datetime import date
 from pathlib import Path
 from random import Random
 from typing import cast
+from unittest import mock
 
 import msgspec
 from upath import UPath
 
-from lookup_pipeline.datasets.storage import StorageError
+from lookup_pipeline.datasets.storage import PartitionWriter, StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.names import write_names
 from lookup_pipeline.enrichment.publish import NotReadyError, publish
@@ -48,7 +49,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         step: one of `STEPS`.
         days: the partitions, in this order.
         rate: requests a second; 0 for as many as there can be.
-        seconds: no request leaves after so long; for `lock`, how long it lasts.
+        seconds: no request leaves after so long; for `lock`, how long it lasts; for
+            `publish-slowly`, how long each file takes to move.
         for_ever: begin again at the end.
     """
 
@@ -87,6 +89,18 @@ def _publish(pipeline: Pipeline, task: Task) -> None:
             publish(pipeline.ledger, pipeline.output, day, clock=pipeline.clock)
 
 
+def _publish_slowly(pipeline: Pipeline, task: Task) -> None:
+    """Publish on a disk that stalls whenever a file is moved."""
+    replace = PartitionWriter.replace
+
+    def stalled(writer: PartitionWriter) -> None:
+        time.sleep(cast("float", task.seconds))
+        replace(writer)
+
+    with mock.patch.object(PartitionWriter, "replace", stalled):
+        _publish(pipeline, task)
+
+
 def _lock(pipeline: Pipeline, task: Task) -> None:
     """Keep every other writer out of the ledger."""
     with pipeline.ledger.write():
@@ -99,6 +113,7 @@ STEPS: dict[str, Callable[[Pipeline, Task], None]] = {
     "submit": _submit,
     "poll": _poll,
     "publish": _publish,
+    "publish-slowly": _publish_slowly,
     "lock": _lock,
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from lookup_pipeline.enrichment.poll import expire
 from lookup_pipeline.enrichment.report import SubmissionStoppedError
 from lookup_pipeline.ledger import State
 from lookup_pipeline.ledger.publications import partitions_with_news
@@ -139,6 +140,8 @@ class Workplace:
                 break
             self.advance_clock(minutes=20)
         self.pipeline.settle()
+        # As each tick does: publications that died over files of a newer one are given up.
+        expire(self.pipeline.ledger, clock=self.pipeline.clock)
         with self.pipeline.ledger.read() as connection:
             news = partitions_with_news(connection)
         # The others' files are said to be up to date; the audit looks at them as well.
