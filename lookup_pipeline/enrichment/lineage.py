@@ -5,8 +5,9 @@ the counters beside them show decides; `ledger.lineage` describes the counters.
 """
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -134,8 +135,8 @@ class CounterKeeper:
 
     The counter is committed in the ledger first, then shown beside the datasets; claims follow.
     So an object never shows more than the ledger knows, and a ledger that lacks claims lacks their
-    counter as well. Raising takes place in a thread of its own: a store that is slow to answer
-    holds up claims, never the answers to those that are in the air.
+    counter as well. It is raised in a transaction of the submission's own, and shown by a thread:
+    a store that is slow to answer holds up claims, never the answers to those that are in the air.
 
     Entering the context checks the ledger; the first claim has the first counter raised, leaving
     raises the last one.
@@ -148,10 +149,11 @@ class CounterKeeper:
         self._clock = clock
         self._writer = uuid4().hex
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="counter")
-        self._raising: Future[None] | None = None
-        # When (monotonic) the raising began of the counter that is shown; None before the first.
+        self._raised: int | None = None
+        self._showing: Future[None] | None = None
+        # When (monotonic) the counter was raised that is shown; None before the first.
         self._covered_since: float | None = None
-        self._raising_since = 0.0
+        self._raised_at = 0.0
         # Claims since the counter that is shown, and those of them that the next one covers.
         self._claims = self._before_raising = 0
 
@@ -172,41 +174,52 @@ class CounterKeeper:
         trace: TracebackType | None,
     ) -> None:
         self._thread.shutdown()
-        if self._covered_since is None:
+        if self._covered_since is None and self._showing is None:
             # It has claimed nothing.
             return
         # Without the last one, more lookups than need be count as in doubt after a restore.
         with suppress(LedgerError, OutdatedLedgerError, StorageError):
-            self._raise(is_open=False)
+            with self._ledger.write() as connection:
+                counter = raise_counter(connection, self._writer)
+            self._show(counter, is_open=False)
 
-    def room(self) -> int:
-        """Return how many claims may be made now; have the next counter raised in time.
+    def room(self, connection: Connection) -> int:
+        """Return how many claims may be made now; raise the next counter in time.
+
+        Args:
+            connection: the claims' write transaction, within `shown_when_committed`.
 
         Raises:
             OutdatedLedgerError: another ledger has submitted meanwhile.
             StorageError: the counter cannot be shown.
         """
-        if self._raising is not None and self._raising.done():
-            self._raising.result()
-            self._raising = None
-            self._covered_since = self._raising_since
+        if self._showing is not None and self._showing.done():
+            self._showing.result()
+            self._showing = None
+            self._covered_since = self._raised_at
             self._claims -= self._before_raising
         used = 1.0
         if self._covered_since is not None:
             age = time.monotonic() - self._covered_since
             used = max(age / SECONDS_PER_COUNTER, self._claims / CLAIMS_PER_COUNTER)
-        if used >= _RAISE_AHEAD and self._raising is None:
-            self._raising_since, self._before_raising = time.monotonic(), self._claims
-            self._raising = self._thread.submit(self._raise, is_open=True)
+        if used >= _RAISE_AHEAD and self._showing is None:
+            self._raised = raise_counter(connection, self._writer)
+            self._raised_at, self._before_raising = time.monotonic(), self._claims
         return CLAIMS_PER_COUNTER - self._claims if used < 1 else 0
 
     def note_claims(self, number: int) -> None:
         """Count claims that were made."""
         self._claims += number
 
-    def _raise(self, *, is_open: bool) -> None:
-        with self._ledger.write() as connection:
-            counter = raise_counter(connection, self._writer)
+    @contextmanager
+    def shown_when_committed(self) -> Iterator[None]:
+        """Have a counter shown that the transaction in this block raises, once it is committed."""
+        self._raised = None
+        yield
+        if self._raised is not None:
+            self._showing = self._thread.submit(self._show, self._raised, is_open=True)
+
+    def _show(self, counter: int, *, is_open: bool) -> None:
         shown = SubmissionCounter(self._writer, counter, is_open, self._clock())
         self._counters.write(shown)
         # After our own is there to be seen: of two ledgers that begin at once, one sees the other.

@@ -333,7 +333,7 @@ class _Submission:
 
     def _turn(self) -> _Turn:
         """One transaction: record what came in, claim what goes out."""
-        with self._ledger.write() as connection:
+        with self._keeper.shown_when_committed(), self._ledger.write() as connection:
             # Not before: the ledger may have been locked for a while.
             now = self._clock()
             record(connection, self._unrecorded, now)
@@ -405,7 +405,7 @@ class _Submission:
             return _Turn()
         if decision.until is not None:
             return self._pause(decision.until, now, decision.look_again_at)
-        if not (covered := self._keeper.room()):
+        if not (covered := self._keeper.room(connection)):
             return _Turn(pause=_COUNTER_PAUSE)
         rate = self._policy.plan.requests_per_second
         permits = limits.take(connection, limits.LOOKUPS, min(decision.lookups, covered), rate, now)

@@ -247,28 +247,33 @@ def test_parallel_submissions_do_not_overwrite_each_other(pipeline: Pipeline) ->
         CounterKeeper(pipeline.ledger, pipeline.output, pipeline.clock) as second,
     ):
         for keeper in (first, second, first):
-            wait_for_room(keeper)
+            wait_for_room(pipeline, keeper)
             keeper.note_claims(CLAIMS_PER_COUNTER)
         assert len(objects(pipeline)) == 2
         assert all(each.is_open for each in objects(pipeline))
 
 
-def wait_for_room(keeper: CounterKeeper) -> int:
+def room(pipeline: Pipeline, keeper: CounterKeeper) -> int:
+    with keeper.shown_when_committed(), pipeline.ledger.write() as connection:
+        return keeper.room(connection)
+
+
+def wait_for_room(pipeline: Pipeline, keeper: CounterKeeper) -> int:
     until = time.monotonic() + 30
-    while not (room := keeper.room()):
+    while not (found := room(pipeline, keeper)):
         assert time.monotonic() < until
         time.sleep(0.005)
-    return room
+    return found
 
 
 def test_no_claim_is_made_beyond_what_the_counter_covers(pipeline: Pipeline) -> None:
     with CounterKeeper(pipeline.ledger, pipeline.output, pipeline.clock) as keeper:
-        assert keeper.room() == 0
-        assert wait_for_room(keeper) == CLAIMS_PER_COUNTER
+        assert room(pipeline, keeper) == 0
+        assert wait_for_room(pipeline, keeper) == CLAIMS_PER_COUNTER
         (shown,) = objects(pipeline)
         keeper.note_claims(CLAIMS_PER_COUNTER)
-        assert keeper.room() == 0
-        assert wait_for_room(keeper) == CLAIMS_PER_COUNTER
+        assert room(pipeline, keeper) == 0
+        assert wait_for_room(pipeline, keeper) == CLAIMS_PER_COUNTER
         (next_one,) = objects(pipeline)
         assert next_one.counter > shown.counter
 
@@ -336,3 +341,20 @@ def test_a_ledger_opened_twice_is_one_ledger(pipeline: Pipeline) -> None:
         check_lineage(again, pipeline.output)
     finally:
         again.close()
+
+
+def test_a_counter_whose_transaction_failed_is_never_shown(pipeline: Pipeline) -> None:
+    with CounterKeeper(pipeline.ledger, pipeline.output, pipeline.clock) as keeper:
+
+        def fail() -> None:
+            with keeper.shown_when_committed(), pipeline.ledger.write() as connection:
+                keeper.room(connection)
+                raise RuntimeError("the disk is full")
+
+        with pytest.raises(RuntimeError):
+            fail()
+        with keeper.shown_when_committed(), pipeline.ledger.write():
+            pass
+        assert objects(pipeline) == []
+        assert wait_for_room(pipeline, keeper) == CLAIMS_PER_COUNTER
+    check_lineage(pipeline.ledger, pipeline.output)
