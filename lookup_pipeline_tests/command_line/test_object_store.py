@@ -1,14 +1,11 @@
 """Names and datasets in an object store, spoken to over S3's own protocol."""
 
 import pandas as pd
-import pytest
 from upath import UPath
 
 from lookup_pipeline.datasets.columns import DATASETS
 from lookup_pipeline.sandbox.process import RunningSandbox
 from lookup_pipeline_tests.command_line.workplace import DAY, NEXT_DAY, Workplace, told
-
-pytestmark = pytest.mark.slow
 
 CSV = "name,current_employer,team\nAda Byron,Analytical Engines,blue\nOnly A Name,,red\n"
 
