@@ -55,7 +55,12 @@ from lookup_pipeline.run_tags import (
 )
 from lookup_pipeline.settings import ConfigurationError
 from lookup_pipeline.tick import bounded
-from lookup_pipeline.under_way import SUBMITTING_JOBS, partition_of, partitions_under_way
+from lookup_pipeline.under_way import (
+    SUBMITTING_JOBS,
+    may_resume,
+    partition_of,
+    partitions_under_way,
+)
 
 # Seconds between ticks. The shortest window that a run does not wait out itself is an hour.
 INTERVAL = 30
@@ -144,6 +149,7 @@ def _note_failed_runs(instance: DagsterInstance, ledger: Ledger, now: datetime) 
                         run.run_id,
                         now,
                         in_backfill=is_in_backfill(run.tags),
+                        resumes=may_resume(run),
                     )
         instance.add_run_tags(run.run_id, {NOT_NOTED_TAG: "false"})
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from lookup_pipeline.datasets.columns import DATASETS, LOOKUPS
 from lookup_pipeline.jobs import enrichment_job, publish_job, resubmit_job, submission_job
-from lookup_pipeline.run_tags import SENDING_TAG
+from lookup_pipeline.run_tags import ASKED_AT_TAG, SENDING_TAG
 
 SUBMITTING_JOBS = (enrichment_job.name, submission_job.name, resubmit_job.name)
 """The jobs that send lookups."""
@@ -19,6 +20,9 @@ EVERY_JOB = (*SUBMITTING_JOBS, publish_job.name)
 # A run that began so long ago is not waited for: `processes` knows the dead ones of this machine
 # only.
 _RUN_COUNTS_FOR = timedelta(hours=6)
+
+# The run's time of creation is the database's.
+_CLOCKS_DIFFER_BY = timedelta(minutes=5)
 
 _DATASETS = frozenset(dataset.name for dataset in DATASETS)
 
@@ -48,7 +52,12 @@ def partitions_under_way(
         sending: whether runs count that have registered their rows and send lookups.
     """
     records = instance.get_run_records(
-        RunsFilter(statuses=_UNDER_WAY, created_after=now - _RUN_COUNTS_FOR)
+        RunsFilter(
+            statuses=_UNDER_WAY,
+            created_after=now - _RUN_COUNTS_FOR,
+            # Later than now, it is of a clock that was ahead.
+            created_before=now + _CLOCKS_DIFFER_BY,
+        )
     )
     runs = (record.dagster_run for record in records)
     return {
@@ -82,6 +91,17 @@ def submits(run: DagsterRun) -> bool:
     """Whether a run is to send lookups, or only to read or to publish."""
     chosen = run.asset_selection
     return _is_of(run, SUBMITTING_JOBS) and (not chosen or AssetKey(LOOKUPS.name) in chosen)
+
+
+def may_resume(run: DagsterRun) -> bool:
+    """Whether what a run leaves undone is taken up again by itself: not where it had a maximum.
+
+    A command gives its runs a time, and resumes them itself meanwhile.
+    """
+    steps: Any = run.run_config.get("ops", {})
+    config = steps.get(LOOKUPS.name, {}).get("config", {})
+    bounded_in_time = config.get("max_seconds") is not None and ASKED_AT_TAG not in run.tags
+    return config.get("max_new_lookups") is None and not bounded_in_time
 
 
 def _is_of(run: DagsterRun, jobs: Collection[str]) -> bool:

@@ -24,7 +24,6 @@ from lookup_pipeline.assets.specs import (
 )
 from lookup_pipeline.assets.submission import (
     SubmissionConfig,
-    may_resume,
     run_policy,
     submit_partition,
     why_queued,
@@ -52,6 +51,7 @@ from lookup_pipeline.settings import (
     check_settings,
     days,
 )
+from lookup_pipeline.under_way import may_resume
 
 POOL = "rocketreach"
 """Bounds how many runs submit at once; dagster.yaml gives the limit and its reason."""
@@ -74,7 +74,7 @@ def lookups(
     """Register the partition's rows, submit what nobody has asked for before, tell what it cost."""
     mark_run(context)
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
-    resumes = may_resume(context, config)
+    resumes = may_resume(context.run)
     with attempt(context, ledger, Stage.REGISTER, resumes=resumes) as book:
         check_settings()
         refresh, kinds = _refresh(context, config), wanted_kinds(config.resubmit)
@@ -218,7 +218,7 @@ def _send(
     if not lookups:
         return Sending()
     try:
-        policy, resumes = run_policy(rocketreach, config), may_resume(context, config)
+        policy, resumes = run_policy(rocketreach, config), may_resume(context.run)
     except ConfigurationError as error:
         raise Failure(f"{error} ({lookups} lookups stay queued.)", allow_retries=False) from error
     with ledger.read() as connection:

@@ -25,7 +25,7 @@ from lookup_pipeline.private_errors import with_private_errors
 from lookup_pipeline.processes import mark_run
 from lookup_pipeline.resources import Folders, LedgerResource
 from lookup_pipeline.settings import MISSING_FILE, ConfigurationError, choice
-from lookup_pipeline.under_way import submits
+from lookup_pipeline.under_way import may_resume, submits
 
 if TYPE_CHECKING:
     from lookup_pipeline.names.report import FileReport
@@ -50,7 +50,11 @@ def names_and_rejected_names(
     watch, lookup_date, output = Stopwatch(), context.partition_key, folders.output
     # A run that only reads leaves nothing to resume: nobody asked it to send.
     sends = submits(context.run)
-    with attempt(context, ledger, Stage.READ) if sends else nullcontext():
+    with (
+        attempt(context, ledger, Stage.READ, resumes=may_resume(context.run))
+        if sends
+        else nullcontext()
+    ):
         files, reports, before = _read(folders, lookup_date)
     told = _told(context, files, reports)
     if not files:

@@ -21,7 +21,7 @@ from lookup_pipeline.ledger.counts import count_partitions
 from lookup_pipeline.ledger.submissions import next_ready_at
 from lookup_pipeline.resources import RocketReach
 from lookup_pipeline.rocketreach import RocketReachError
-from lookup_pipeline.run_tags import ASKED_AT_TAG, SENDING_TAG
+from lookup_pipeline.run_tags import SENDING_TAG
 from lookup_pipeline.settings import (
     LONGEST_RUN,
     MAX_NEW_PER_DAY,
@@ -31,6 +31,7 @@ from lookup_pipeline.settings import (
     maximum,
 )
 from lookup_pipeline.simulation import refuse_leftover
+from lookup_pipeline.under_way import may_resume
 
 # Seconds between lines of progress in the run's log.
 _PROGRESS_EVERY = 5
@@ -71,7 +72,7 @@ def why_queued(
 ) -> str | None:
     """Why a submission has left some unsent, and what makes it go on; None where it has not."""
     resumes = "materialize lookups again"
-    if may_resume(context, config):
+    if may_resume(context.run):
         resumes = "queued_lookups_sensor resumes by itself"
     match report:
         case SubmissionReport(capped_by=budget.MAX_NEW):
@@ -143,7 +144,7 @@ def submit_partition(
             metadata={"rows_queued": counts.queued},
             allow_retries=False,
         ) from error
-    note_end(ledger, lookup_date, report, resumes=may_resume(context, config))
+    note_end(ledger, lookup_date, report, resumes=may_resume(context.run))
     return report
 
 
@@ -179,15 +180,6 @@ def _submit(
             ),
             progress=_Progress(context),
         )
-
-
-def may_resume(context: AssetExecutionContext, config: SubmissionConfig) -> bool:
-    """Whether what the run leaves undone is taken up again by itself: not where it had a maximum.
-
-    A command gives its runs a time, and resumes them itself meanwhile.
-    """
-    bounded_in_time = config.max_seconds is not None and ASKED_AT_TAG not in context.run.tags
-    return config.max_new_lookups is None and not bounded_in_time
 
 
 def _seconds_left(context: AssetExecutionContext, max_seconds: float | None) -> float | None:

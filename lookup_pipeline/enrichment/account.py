@@ -164,11 +164,15 @@ def _credits_left(account: Account, plan: Plan) -> int | None:
             f"LOOKUP_PIPELINE_MIN_CREDITS can't be kept, since {problem}",
         )
     remaining = find_credits(account, plan)
-    return int(remaining) if remaining is not None and math.isfinite(remaining) else None
+    return _number(remaining)
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+
+
+# Beyond that a figure means that there is no limit, and a database cannot hold it.
+_NO_LIMIT = 10**15
 
 
 def _number(value: float | str | None) -> int | None:
@@ -176,4 +180,4 @@ def _number(value: float | str | None) -> int | None:
         number = math.nan if value is None else float(value)
     except ValueError:
         return None
-    return int(number) if math.isfinite(number) else None
+    return int(number) if abs(number) < _NO_LIMIT else None

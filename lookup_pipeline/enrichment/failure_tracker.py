@@ -72,8 +72,9 @@ class FailureTracker:
             self._unanswered = error
         if error.error_class is ErrorClass.ACCOUNT:
             self.stopped_by = ("The account is in trouble", error)
-        # Being asked for patience is no failure: the limiter waits it out.
-        elif cooldown is None:
+        # Being asked for patience is no failure where nothing was processed: the limiter waits it
+        # out. A gateway names a time with a lost answer as well.
+        elif cooldown is None or error.error_class in _RISKY:
             if error.error_class in _RISKY and number > self._last_answered:
                 self._last_failed = max(self._last_failed, number)
                 # Nothing before the account has answered, and then one lookup alone.

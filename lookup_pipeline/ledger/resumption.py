@@ -263,7 +263,9 @@ def find_wait(connection: Connection, lookup_date: str) -> Wait | None:
 def is_outage_known(connection: Connection, lookup_date: str) -> bool:
     """Whether a partition's last attempt has failed, or any partition waits for an outage's end."""
     own = and_(waits.c.lookup_date == lookup_date, waits.c.attempts > 0)
-    found = select(waits.c.lookup_date).where(or_(own, waits.c.reason == WaitReason.OUTAGE.value))
+    # One that nobody resumes tells nothing of today.
+    others = and_(waits.c.reason == WaitReason.OUTAGE.value, waits.c.until.is_not(None))
+    found = select(waits.c.lookup_date).where(or_(own, others))
     return connection.execute(found.limit(1)).first() is not None
 
 

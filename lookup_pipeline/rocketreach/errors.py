@@ -221,7 +221,8 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
     except ValueError:
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (OverflowError, ValueError):
+            # A year or an offset that no date has.
             return None
         seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
     if isnan(seconds):
