@@ -253,10 +253,10 @@ class _Submission:
                 self._failures.stopped_by = self._budget.ask_account(
                     self._ledger, self._client, self._clock
                 )
-            if turn.probes:
-                self._probe()
                 warning = self._budget.credit_warning
                 self.report = replace(self.report, credit_warning=warning)
+            if turn.probes:
+                self._probe()
             if turn.pause is None and not self._in_air:
                 return
             wait = _TURN if turn.pause is None else min(turn.pause.total_seconds(), _TURN)
