@@ -92,8 +92,13 @@ def test_a_failed_submission_goes_back_into_the_queue_only_where_that_is_safe(
             assert not answer.not_processed, "each time may be charged, so each time counts"
             # While nobody is answered, it is an outage: fail nobody, but leave them alone longer.
             assert answer.not_before is not None
-            longest = 1 if attempts < MAX_TRIES else 15
-            assert NOW < answer.not_before <= NOW + timedelta(minutes=longest)
+            longest = timedelta(minutes=1)
+            if attempts >= MAX_TRIES:
+                # Twice as long each time.
+                longest = min(
+                    timedelta(minutes=15) * 2 ** (attempts - MAX_TRIES), timedelta(days=1)
+                )
+            assert NOW < answer.not_before <= NOW + longest
         case ErrorClass.RETRYABLE:
             assert answer.state is State.FAILED
             assert answer.failure_kind == FailureKind.SERVER_ERROR
