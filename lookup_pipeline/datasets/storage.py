@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from lookup_pipeline.datasets.columns import LOOKUP_ID, LOOKUPS, Dataset
+from lookup_pipeline.datasets.columns import LOOKUP_ID, Dataset
 
 # Temporary files lie in the same file system, so that putting them in place is a rename, but in no
 # dataset's folder: readers that take a whole folder take every file that lies in it.
@@ -126,11 +126,11 @@ class DatasetFolder:
         with self.path(dataset, lookup_date).open("rb") as file:
             return int(pq.read_metadata(file).num_rows)
 
-    def highest_lookup_id(self, lookup_date: str) -> int:
-        """Return the highest id in a partition's `lookups`, by its footer; 0 without rows."""
-        with self.path(LOOKUPS, lookup_date).open("rb") as file:
+    def highest_lookup_id(self, dataset: Dataset, lookup_date: str) -> int:
+        """Return the highest lookup id in a partition's file, by its footer; 0 without rows."""
+        with self.path(dataset, lookup_date).open("rb") as file:
             footer = pq.read_metadata(file)
-        column = LOOKUPS.schema.get_field_index(LOOKUP_ID.name)
+        column = dataset.schema.get_field_index(LOOKUP_ID.name)
         found = [
             footer.row_group(place).column(column).statistics
             for place in range(footer.num_row_groups)

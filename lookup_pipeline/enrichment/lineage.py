@@ -5,7 +5,7 @@ the counters beside them show decides; `ledger.lineage` describes the counters.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -14,7 +14,12 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from lookup_pipeline.datasets.columns import LOOKUPS, PROFILES
+from lookup_pipeline.datasets.columns import (
+    FAILED_LOOKUPS,
+    LOOKUPS,
+    PENDING_LOOKUPS,
+    PROFILES,
+)
 from lookup_pipeline.datasets.storage import DatasetFolder, StorageError
 from lookup_pipeline.datasets.submission_counters import SubmissionCounter, SubmissionCounters
 from lookup_pipeline.enrichment.outcomes import Clock
@@ -27,7 +32,7 @@ from lookup_pipeline.ledger.lineage import (
     read_lineage,
     require_reconcile,
 )
-from lookup_pipeline.ledger.publications import news_version
+from lookup_pipeline.ledger.publications import highest_version, news_version
 
 # One counter covers so many claims, or so many seconds of them: what an older ledger could miss
 # where its submission died right after the copy was made.
@@ -91,7 +96,11 @@ def check_lineage(ledger: Ledger, folder: DatasetFolder) -> list[SubmissionCount
 
 
 def _has_rows(folder: DatasetFolder) -> bool:
-    return any(folder.rows(LOOKUPS, date) for date in folder.partitions(LOOKUPS))
+    return any(
+        folder.rows(dataset, date)
+        for dataset in (LOOKUPS, PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS)
+        for date in folder.partitions(dataset)
+    )
 
 
 def facts_of(connection: Connection, lookup_date: str) -> dict[str, str]:
@@ -110,12 +119,18 @@ def check_published(ledger: Ledger, folder: DatasetFolder, lookup_date: str) -> 
     Raises:
         OutdatedLedgerError: they do. From then on the ledger must be reconciled.
     """
-    facts = folder.facts(PROFILES, lookup_date)
-    if INCARNATION not in facts:
-        return
+    for dataset in (PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS):
+        facts = folder.facts(dataset, lookup_date)
+        if INCARNATION in facts:
+            _check_facts(ledger, folder, lookup_date, facts)
+
+
+def _check_facts(
+    ledger: Ledger, folder: DatasetFolder, lookup_date: str, facts: Mapping[str, str]
+) -> None:
     with ledger.read() as connection:
         is_known = is_known_incarnation(connection, facts[INCARNATION])
-        known_version = news_version(connection, lookup_date)
+        known_version = highest_version(connection, lookup_date)
     if is_known and int(facts[VERSION]) <= known_version:
         return
     reason = (

@@ -5,7 +5,7 @@ from threading import Lock, Thread
 
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, Dataset
 from lookup_pipeline.datasets.storage import DatasetFolder
-from lookup_pipeline.enrichment.lineage import VERSION
+from lookup_pipeline.enrichment.lineage import VERSION, OutdatedLedgerError, check_published
 from lookup_pipeline.enrichment.outcomes import Clock
 from lookup_pipeline.enrichment.publish import PUBLISHED
 from lookup_pipeline.ledger import Ledger
@@ -42,7 +42,7 @@ def check_files(
         chosen = partitions_to_check(connection, PARTITIONS_A_LOOK, clock())
     if not chosen:
         return []
-    look = _Look(folder, chosen)
+    look = _Look(ledger, folder, chosen)
     look.take(seconds)
     with ledger.write() as connection:
         # Also those that no look was had at: one whose files stall must not keep out the others.
@@ -59,7 +59,10 @@ class _Look:
         messages: what an operator should know.
     """
 
-    def __init__(self, folder: DatasetFolder, partitions: Sequence[PublishedPartition]) -> None:
+    def __init__(
+        self, ledger: Ledger, folder: DatasetFolder, partitions: Sequence[PublishedPartition]
+    ) -> None:
+        self._ledger = ledger
         self._folder = folder
         self._partitions = partitions
         self.outdated: list[PublishedPartition] = []
@@ -90,6 +93,8 @@ class _Look:
             for each in self._partitions:
                 try:
                     self._check(each)
+                except OutdatedLedgerError as error:
+                    self.messages.append(str(error))
                 except Exception as error:  # noqa: BLE001 - a store's library raises what it likes
                     self.messages.append(
                         f"The published files of {each.lookup_date} can't be checked in "
@@ -99,6 +104,8 @@ class _Look:
             _one_look.release()
 
     def _check(self, partition: PublishedPartition) -> None:
+        # Nothing of this ledger is newer: it has no news since.
+        check_published(self._ledger, self._folder, partition.lookup_date)
         if all(self._is_in_place(dataset, partition) for dataset in PUBLISHED):
             return
         date = partition.lookup_date

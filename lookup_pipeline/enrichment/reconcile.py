@@ -7,7 +7,7 @@ cannot be proved counts as unconfirmed, so nobody is sent twice. Only an operato
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -38,8 +38,10 @@ from lookup_pipeline.ledger.lineage import (
     newest_lookup,
     read_lineage,
 )
+from lookup_pipeline.ledger.news import note_news_of
 from lookup_pipeline.ledger.publications import published_version
 from lookup_pipeline.ledger.reconciliation import (
+    WAS_TO_BE_SENT,
     Evidence,
     count_doubtful,
     doubt_unsent,
@@ -49,7 +51,7 @@ from lookup_pipeline.ledger.reconciliation import (
 )
 from lookup_pipeline.ledger.registration import Registered, Registration
 from lookup_pipeline.ledger.times import utc_now
-from lookup_pipeline.names.identity import build_query
+from lookup_pipeline.names.identity import Query, build_query
 from lookup_pipeline.rocketreach import RocketReachClient
 from lookup_pipeline.rocketreach.client import MAX_IDS
 from lookup_pipeline.rocketreach.models import COMPLETE
@@ -145,13 +147,16 @@ class _Reconciling:
         self._now = clock()
         self._found = found
         self._counters = SubmissionCounters(folder).read()
+        # Whether the counters prove that no claim came after those that the ledger knows.
+        self._is_sure = False
 
     def work(self) -> None:
         """Do all of it, within the transaction."""
         held = read_lineage(self._connection)
         known = known_counters(self._connection, [each.writer for each in self._counters])
         knows_all = all(known.get(each.writer) == each.counter for each in self._counters)
-        if not (knows_all and self._is_last(held.counter)):
+        self._is_sure = knows_all and self._is_last(held.counter)
+        if not self._is_sure:
             doubt_unsent(self._connection, self._now)
         dates = self._folder.partitions(LOOKUPS)
         registered = {each for each in dates if self._register(each)}
@@ -168,7 +173,15 @@ class _Reconciling:
             versions,
             sorted({each.facts[INCARNATION] for each in published if each.facts}),
             {each.writer: each.counter for each in self._counters},
-            max(map(self._folder.highest_lookup_id, dates), default=0),
+            max((int(each.facts.get(COUNTER, 0)) for each in published), default=0),
+            max(
+                (
+                    self._folder.highest_lookup_id(dataset, each)
+                    for dataset in (LOOKUPS, *PUBLISHED)
+                    for each in self._folder.partitions(dataset)
+                ),
+                default=0,
+            ),
             self._now,
         )
 
@@ -203,7 +216,8 @@ class _Reconciling:
             for rows in self._rows_of(lookup_date):
                 total += registration.add(self._connection, requested_rows(rows))
         total += registration.finish(self._connection)
-        doubt_unsent(self._connection, self._now, above=above)
+        if not self._is_sure:
+            doubt_unsent(self._connection, self._now, above=above)
         return total.changed > 0
 
     def _rows_of(self, lookup_date: str) -> Iterator[pa.RecordBatch]:
@@ -228,10 +242,9 @@ class _Reconciling:
         is_last = self._is_last(int(file.facts.get(COUNTER, -1)))
         for rows in self._folder.batches(file.dataset, file.lookup_date, _ROWS):
             evidence = [
-                found
+                _evidence(file.dataset, query, row, self._now, is_last=is_last)
                 for row, requested in zip(rows.to_pylist(), _requested(rows), strict=True)
                 if (query := build_query(*requested)) is not None
-                and (found := _evidence(file.dataset, query.identity, row, is_last=is_last))
             ]
             for taken in take_up(self._connection, evidence, self._now, self._deadline):
                 self._found.taken_up[taken.evidence.state] += 1
@@ -254,19 +267,21 @@ def _source_columns(rows: pa.RecordBatch, names: pa.RecordBatch | None) -> Any:
 
 
 def _evidence(
-    dataset: Dataset, identity: str, row: dict[str, Any], *, is_last: bool
-) -> Evidence | None:
-    """What a published row proves about its lookup; None where it proves nothing.
+    dataset: Dataset, query: Query, row: dict[str, Any], now: datetime, *, is_last: bool
+) -> Evidence:
+    """Return what a published row proves about its lookup.
 
     Args:
         dataset: in which it stands.
-        identity: of what it asks for.
+        query: what it asks for.
         row: all of its columns.
+        now: the current time.
         is_last: whether no lookup was claimed after the file was written.
     """
     if dataset is PROFILES:
         return Evidence(
-            identity,
+            query.identity,
+            query.as_json(),
             State.COMPLETE,
             api_status=row["status"],
             profile_id=row["profile_id"],
@@ -281,7 +296,8 @@ def _evidence(
     if dataset is FAILED_LOOKUPS:
         kind = row["failure_kind"]
         return Evidence(
-            identity,
+            query.identity,
+            query.as_json(),
             State.UNCONFIRMED if kind == FailureKind.UNCONFIRMED else State.FAILED,
             submitted_at=row["submitted_at"],
             settled_at=row["failed_at"],
@@ -292,9 +308,19 @@ def _evidence(
         )
     state = State(row["state"])
     if state is State.SUBMITTING or (state is State.QUEUED and not is_last):
-        return None
+        return Evidence(
+            query.identity,
+            query.as_json(),
+            State.UNCONFIRMED,
+            profile_id=row.get("profile_id"),
+            submitted_at=row["submitted_at"],
+            settled_at=now,
+            failure_kind=FailureKind.UNCONFIRMED,
+            failure_reason=WAS_TO_BE_SENT,
+        )
     return Evidence(
-        identity,
+        query.identity,
+        query.as_json(),
         state,
         api_status=row["api_status"],
         # A file of an older version has no such column.
@@ -348,5 +374,6 @@ def fetch_profiles(
         found = {lookup: payloads[person] for lookup, person in some if person in payloads}
         with ledger.write() as connection:
             store_payloads(connection, found, clock())
+            note_news_of(connection, list(found))
         fetched += len(found)
     return fetched

@@ -84,6 +84,11 @@ def note_counter(connection: Connection, writer: str, counter: int) -> None:
     )
     if not changed.rowcount:
         connection.execute(insert(submission_counters).values(writer=writer, counter=counter))
+    raise_to(connection, counter)
+
+
+def raise_to(connection: Connection, counter: int) -> None:
+    """Have the next counter be higher than this one."""
     connection.execute(update(lineage).where(lineage.c.counter < counter).values(counter=counter))
 
 

@@ -195,7 +195,20 @@ def claim_publication(
             token=claim.token, lookup_date=lookup_date, version=version, claimed_at=now
         )
     )
+    connection.execute(
+        update(partitions)
+        .where(partitions.c.lookup_date == lookup_date, partitions.c.claimed_version < version)
+        .values(claimed_version=version)
+    )
     return claim
+
+
+def highest_version(connection: Connection, lookup_date: str) -> int:
+    """Return the highest version that files of this ledger can show; 0 for none."""
+    found = connection.scalar(
+        select(partitions.c.claimed_version).where(partitions.c.lookup_date == lookup_date)
+    )
+    return found or 0
 
 
 def release_publication(connection: Connection, claim: PublicationClaim) -> bool:

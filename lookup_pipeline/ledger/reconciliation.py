@@ -8,13 +8,17 @@ the ids of a lost ledger mean nothing here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    Boolean,
     ColumnElement,
     Connection,
     Row,
     bindparam,
+    case,
     func,
     insert,
     literal,
@@ -23,18 +27,25 @@ from sqlalchemy import (
 )
 
 from lookup_pipeline.ledger.answers import store_payloads
-from lookup_pipeline.ledger.bulk import is_one_of
+from lookup_pipeline.ledger.bulk import insert_rows, is_one_of
 from lookup_pipeline.ledger.counts import credits_of_partition
 from lookup_pipeline.ledger.identities import KnownLookup, known_lookups
-from lookup_pipeline.ledger.lineage import begin_incarnation, newest_lookup, note_counter
+from lookup_pipeline.ledger.lineage import begin_incarnation, newest_lookup, note_counter, raise_to
 from lookup_pipeline.ledger.news import note_news, note_news_of
 from lookup_pipeline.ledger.refresh import give_up_identities
+from lookup_pipeline.ledger.resumption import Stage, WaitReason, begin, hold
 from lookup_pipeline.ledger.states import FailureKind, State
-from lookup_pipeline.ledger.tables import lineage, lookups, memberships, partitions
+from lookup_pipeline.ledger.tables import lineage, lookups, memberships, partitions, waits
+from lookup_pipeline.ledger.times import UtcTime
 
 _kept = lookups.alias("kept")
 
+_RECONCILE = "ledger reconcile"
+
 _REASON = "whether it was sent after this copy of the ledger was made is not known"
+
+WAS_TO_BE_SENT = "it was about to be sent; whether it was is not known"
+"""The reason of a doubt that a file proves: an older failure does not end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Evidence:
 
     Attributes:
         identity: by today's rules.
+        parameters: JSON text of what is sent to the provider.
         state: `QUEUED` only where the counters prove that no claim came later.
         api_status: the provider's status, as received.
         profile_id: the provider's id of the person.
@@ -60,6 +72,7 @@ class Evidence:
     """
 
     identity: str
+    parameters: str
     state: State
     api_status: str | None = None
     profile_id: int | None = None
@@ -82,10 +95,12 @@ class TakenUp:
     Attributes:
         lookup_id: the ledger's id.
         evidence: what is known of it now.
+        is_counted: whether the ledger has counted what it cost before.
     """
 
     lookup_id: int
     evidence: Evidence
+    is_counted: bool
 
 
 def doubt_unsent(connection: Connection, now: datetime, *, above: int = 0) -> None:
@@ -108,6 +123,8 @@ def doubt_unsent(connection: Connection, now: datetime, *, above: int = 0) -> No
                 settled_at=now,
                 lease_until=None,
                 not_before=None,
+                # Of one that is known by the provider's id can be asked whether it was accepted.
+                next_poll_at=case((lookups.c.profile_id.is_not(None), literal(now, UtcTime))),
                 failure_kind=FailureKind.UNCONFIRMED.value,
                 failure_reason=_REASON,
             )
@@ -117,9 +134,10 @@ def doubt_unsent(connection: Connection, now: datetime, *, above: int = 0) -> No
     note_news_of(connection, doubtful)
 
 
+# What the ledger knows stays where a file does not tell.
+_KEPT = ("api_status", "profile_id")
 _COLUMNS = (
-    "api_status",
-    "profile_id",
+    *_KEPT,
     "submitted_at",
     "settled_at",
     "attempts",
@@ -127,15 +145,26 @@ _COLUMNS = (
     "failure_reason",
     "http_status",
 )
+
+
+def _given(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=lookups.c[name].type)
+
+
 _TAKE_UP = (
     update(lookups)
     .where(lookups.c.lookup_id == bindparam("key"))
     .values(
-        {
-            name: bindparam(name, type_=lookups.c[name].type)
-            for name in ("state", *_COLUMNS, "next_poll_at", "deadline_at")
-        }
+        {name: _given(name) for name in ("state", *_COLUMNS, "deadline_at")}
+        | {name: func.coalesce(_given(name), lookups.c[name]) for name in _KEPT}
         | {
+            "next_poll_at": case(
+                (
+                    bindparam("can_be_asked", type_=Boolean())
+                    & func.coalesce(_given("profile_id"), lookups.c.profile_id).is_not(None),
+                    bindparam("asked_at", type_=UtcTime),
+                )
+            ),
             "credits": lookups.c.credits + bindparam("more_credits"),
             "lease_until": None,
             "not_before": None,
@@ -152,7 +181,7 @@ def take_up(
     A profile always wins, the newer one over an older one; otherwise what happened last.
 
     Args:
-        connection: a write transaction in which every identity has a lookup.
+        connection: a write transaction.
         found: the evidence.
         now: the current time.
         deadline: how long a lookup may stay in flight.
@@ -162,6 +191,10 @@ def take_up(
     """
     by_identity = {each.identity: each for each in found}
     known = known_lookups(connection, by_identity)
+    if unknown := [each for identity, each in by_identity.items() if identity not in known]:
+        # Of rows that have left their file, or whose `lookups` file is gone.
+        _create(connection, unknown)
+        known = known_lookups(connection, by_identity)
     held = {
         row.lookup_id: row
         for row in connection.execute(
@@ -177,7 +210,11 @@ def take_up(
         )
     }
     taken = [
-        TakenUp(lookup.lookup_id, by_identity[identity])
+        TakenUp(
+            lookup.lookup_id,
+            by_identity[identity],
+            _is_counted(by_identity[identity], held[lookup.lookup_id]),
+        )
         for identity, lookup in known.items()
         if _proves_more(by_identity[identity], held[lookup.lookup_id])
     ]
@@ -196,6 +233,27 @@ def take_up(
     return taken
 
 
+def _create(connection: Connection, found: Sequence[Evidence]) -> None:
+    """Know lookups that no row asks for: who is published was sent."""
+    numbers = count(newest_lookup(connection) + 1)
+    insert_rows(
+        connection,
+        lookups,
+        ("lookup_id", "identity", "parameters", "state", "failure_kind", "failure_reason"),
+        [
+            (
+                next(numbers),
+                each.identity,
+                each.parameters,
+                State.UNCONFIRMED.value,
+                FailureKind.UNCONFIRMED.value,
+                _REASON,
+            )
+            for each in found
+        ],
+    )
+
+
 def _proves_more(evidence: Evidence, held: Row[Any]) -> bool:
     before = State(held.state)
     if evidence.state is State.COMPLETE:
@@ -206,10 +264,21 @@ def _proves_more(evidence: Evidence, held: Row[Any]) -> bool:
         return False
     if evidence.state is State.QUEUED:
         return before is State.UNCONFIRMED
+    if evidence.failure_reason == WAS_TO_BE_SENT:
+        # It had ended before, and was to be sent again.
+        return True
+    if held.failure_reason == WAS_TO_BE_SENT and evidence.state is State.FAILED:
+        return False
     # When something came into doubt says nothing of when it was sent.
     known_at = held.submitted_at if before is State.UNCONFIRMED else _last(held)
     found_at = evidence.settled_at or evidence.submitted_at
     return known_at is None or not _is_after(known_at, found_at)
+
+
+def _is_counted(evidence: Evidence, held: Row[Any]) -> bool:
+    """Whether evidence is about the very request that the ledger has the profile of."""
+    is_complete = held.state == State.COMPLETE.value
+    return bool(is_complete and held.submitted_at == evidence.submitted_at)
 
 
 def _last(held: Row[Any]) -> datetime | None:
@@ -224,17 +293,18 @@ def _is_after(one: datetime | None, other: datetime | None) -> bool:
 def _values(each: TakenUp, now: datetime, deadline: timedelta) -> dict[str, Any]:
     found = each.evidence
     is_in_flight = found.state is State.IN_FLIGHT
-    can_be_asked = found.profile_id is not None and found.state in (
-        State.IN_FLIGHT,
-        State.UNCONFIRMED,
+    can_be_asked = (
+        found.state in (State.IN_FLIGHT, State.UNCONFIRMED)
+        or found.failure_kind == FailureKind.TIMED_OUT
     )
     return {
         "key": each.lookup_id,
         "state": found.state.value,
         **{name: getattr(found, name) for name in _COLUMNS},
-        "next_poll_at": now if can_be_asked else None,
+        "can_be_asked": can_be_asked,
+        "asked_at": now,
         "deadline_at": (found.submitted_at or now) + deadline if is_in_flight else None,
-        "more_credits": found.credits,
+        "more_credits": 0 if each.is_counted else found.credits,
     }
 
 
@@ -321,6 +391,7 @@ def finish(
     published: dict[str, int],
     ancestors: Sequence[str],
     counters: dict[str, int],
+    counter_up_to: int,
     lookup_ids_up_to: int,
     now: datetime,
 ) -> None:
@@ -331,11 +402,17 @@ def finish(
         published: by partition key, the version that its files show.
         ancestors: the incarnations that published them.
         counters: by writer, the counters beside the datasets.
+        counter_up_to: the highest counter that a file names.
         lookup_ids_up_to: the highest lookup id that is published.
         now: the current time.
     """
     for lookup_date, version in published.items():
         # The next publication shows a version that no file has shown.
+        connection.execute(
+            update(partitions)
+            .where(partitions.c.lookup_date == lookup_date, partitions.c.claimed_version < version)
+            .values(claimed_version=version)
+        )
         connection.execute(
             update(partitions)
             .where(partitions.c.lookup_date == lookup_date, partitions.c.news_version < version)
@@ -347,8 +424,10 @@ def finish(
             .values(published_credits=credits_of_partition(connection, lookup_date))
         )
     note_news(connection, published)
+    _have_queued_resumed(connection, now)
     for writer, counter in counters.items():
         note_counter(connection, writer, counter)
+    raise_to(connection, counter_up_to)
     begin_incarnation(connection, ancestors, now)
     connection.execute(
         update(lineage).values(
@@ -358,9 +437,25 @@ def finish(
     )
 
 
+def _have_queued_resumed(connection: Connection, now: datetime) -> None:
+    """Have partitions with lookups to be sent taken up again: their waits went with the ledger."""
+    waiting = select(waits.c.lookup_date)
+    dates = connection.scalars(
+        select(memberships.c.lookup_date)
+        .join(lookups, lookups.c.lookup_id == memberships.c.lookup_id)
+        .where(lookups.c.state == State.QUEUED.value, memberships.c.lookup_date.not_in(waiting))
+        .distinct()
+    )
+    for lookup_date in list(dates):
+        begin(connection, lookup_date, Stage.SUBMIT, _RECONCILE, now)
+        detail = "the ledger was reconciled"
+        hold(connection, lookup_date, WaitReason.INTERRUPTED, detail, now, now)
+
+
 def count_doubtful(connection: Connection) -> int:
     """Return how many lookups are in doubt since they may have been sent from another ledger."""
     found = select(func.count()).where(
-        lookups.c.state == State.UNCONFIRMED.value, lookups.c.failure_reason == _REASON
+        lookups.c.state == State.UNCONFIRMED.value,
+        lookups.c.failure_reason.in_([_REASON, WAS_TO_BE_SENT]),
     )
     return connection.execute(found).scalar_one()

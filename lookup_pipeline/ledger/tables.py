@@ -143,6 +143,13 @@ partitions = Table(
     Column("lookup_date", String(10), primary_key=True),
     Column("news_version", BigInteger, nullable=False, server_default=text("0")),
     Column("published_version", BigInteger, nullable=False, server_default=text("0")),
+    Column(
+        "claimed_version",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="the highest that was moved into place, or was about to be",
+    ),
     Column("published_at", UtcTime),
     Column(
         "published_credits",
