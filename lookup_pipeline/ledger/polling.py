@@ -97,9 +97,14 @@ def claim_due(
             lookups.c.claim_number,
         )
     )
+    # When one was sent is not known where a reconcile has put it in doubt.
     return [
         DueLookup(
-            row.lookup_id, row.profile_id, row.submitted_at, State(row.state), row.claim_number
+            row.lookup_id,
+            row.profile_id,
+            row.submitted_at or now,
+            State(row.state),
+            row.claim_number,
         )
         for row in claimed
     ]

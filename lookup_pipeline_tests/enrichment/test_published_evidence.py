@@ -397,3 +397,18 @@ def test_profiles_fetched_after_a_publication_are_news(
         for each in news:
             new.publish(each.lookup_date)
         assert {row["name"] for row in new.rows(PROFILES)} == {"New Name"}
+
+
+def test_what_comes_into_doubt_and_is_known_by_id_is_asked_about(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    sandbox.change(complete_after_polls=2)
+    register_ids(pipeline)
+    copy = copy_of_ledger(pipeline)
+    pipeline.submit()
+    with restored(pipeline, sandbox, copy) as old:
+        take_up(old)
+        assert old.states() == {State.UNCONFIRMED: 3}
+        old.clock.advance(seconds=10)
+        old.poll()
+        assert old.states() == {State.IN_FLIGHT: 3}, "adopted, as after a kill"
