@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_pipeline.command_line.errors import WorkFailedError
+from lookup_pipeline.datasets.columns import PROFILES
 from lookup_pipeline.datasets.storage import StorageError
-from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage
+from lookup_pipeline.enrichment.lineage import OutdatedLedgerError, check_lineage, check_published
 from lookup_pipeline.enrichment.reconcile import Reconciliation, fetch_profiles
 from lookup_pipeline.enrichment.reconcile import reconcile as reconcile_ledger
 from lookup_pipeline.ledger import Ledger, State
@@ -108,6 +109,9 @@ def reconcile(console: Console, *, confirmed: bool) -> None:
     ledger, folder, rocketreach = LedgerResource().open(), Folders().output, RocketReach()
     try:
         check_lineage(ledger, folder)
+        # A ledger that was rolled back to after its last submission shows in its files alone.
+        for lookup_date in folder.partitions(PROFILES):
+            check_published(ledger, folder, lookup_date)
     except OutdatedLedgerError as error:
         console.print(str(error), soft_wrap=True)
     else:

@@ -3,14 +3,17 @@
 import shutil
 from contextlib import suppress
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from sqlalchemy import select
 
+from lookup_pipeline.command_line import ledger as command
 from lookup_pipeline.datasets.columns import (
     FAILED_LOOKUPS,
     LOOKUPS,
@@ -412,3 +415,18 @@ def test_what_comes_into_doubt_and_is_known_by_id_is_asked_about(
         old.clock.advance(seconds=10)
         old.poll()
         assert old.states() == {State.IN_FLIGHT: 3}, "adopted, as after a kill"
+
+
+def test_the_command_sees_that_files_show_more_than_a_rolled_back_ledger(
+    pipeline: Pipeline, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = in_flight_and_then_complete(pipeline, sandbox)
+    with restored(pipeline, sandbox, copy) as old:
+        monkeypatch.setenv("LOOKUP_PIPELINE_LEDGER_URL", f"sqlite:///{old.root / 'ledger.db'}")
+        monkeypatch.setenv("LOOKUP_PIPELINE_OUTPUT_URL", str(old.root / "output"))
+        monkeypatch.setenv("ROCKETREACH_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ROCKETREACH_BASE_URL", sandbox.base_url)
+        out = StringIO()
+        command.reconcile(Console(file=out, width=200), confirmed=True)
+        assert "nothing to reconcile" not in out.getvalue()
+        assert old.states() == {State.COMPLETE: 3}
