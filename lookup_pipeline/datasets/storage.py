@@ -123,12 +123,12 @@ class DatasetFolder:
         """How many rows one partition has; 0 without a file."""
         if not self.exists(dataset, lookup_date):
             return 0
-        with self.path(dataset, lookup_date).open("rb") as file:
+        with self._opened(dataset, lookup_date) as file:
             return int(pq.read_metadata(file).num_rows)
 
     def highest_lookup_id(self, dataset: Dataset, lookup_date: str) -> int:
         """Return the highest lookup id in a partition's file, by its footer; 0 without rows."""
-        with self.path(dataset, lookup_date).open("rb") as file:
+        with self._opened(dataset, lookup_date) as file:
             footer = pq.read_metadata(file)
         column = dataset.schema.get_field_index(LOOKUP_ID.name)
         found = [
@@ -148,8 +148,25 @@ class DatasetFolder:
             rows: at most so many at once.
             columns: these, as far as the file has them; None for all.
         """
-        with self.path(dataset, lookup_date).open("rb") as file:
+        with self._opened(dataset, lookup_date) as file:
             yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
+
+    @contextmanager
+    def _opened(self, dataset: Dataset, lookup_date: str) -> Iterator[Any]:
+        """Open a partition's file to read its rows.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        path = self.path(dataset, lookup_date)
+        try:
+            with path.open("rb") as file:
+                yield file
+        except pa.ArrowInvalid as error:
+            raise StorageError(
+                f"{path} is damaged: it is no Parquet file, or a part of one. Restore it from a "
+                "copy, or move it away and materialize the partition again."
+            ) from error
 
 
 class PartitionWriter:

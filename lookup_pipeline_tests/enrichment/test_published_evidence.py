@@ -20,6 +20,7 @@ from lookup_pipeline.datasets.columns import (
     PENDING_LOOKUPS,
     PROFILES,
 )
+from lookup_pipeline.datasets.storage import StorageError
 from lookup_pipeline.enrichment.lineage import OutdatedLedgerError
 from lookup_pipeline.enrichment.published_files import check_files
 from lookup_pipeline.enrichment.reconcile import fetch_profiles
@@ -430,3 +431,16 @@ def test_the_command_sees_that_files_show_more_than_a_rolled_back_ledger(
         command.reconcile(Console(file=out, width=200), confirmed=True)
         assert "nothing to reconcile" not in out.getvalue()
         assert old.states() == {State.COMPLETE: 3}
+
+
+def test_a_damaged_lookups_file_is_told_plainly_and_changes_nothing(
+    pipeline: Pipeline, sandbox: RunningSandbox
+) -> None:
+    pipeline.register(people(2))
+    pipeline.submit()
+    pipeline.publish()
+    Path(str(pipeline.output.path(LOOKUPS, DAY))).write_bytes(b"PAR1 half of a file")
+    with lost(pipeline, sandbox) as new:
+        with pytest.raises(StorageError, match="is damaged"):
+            take_up(new)
+        assert new.counts_of_all() == {}
