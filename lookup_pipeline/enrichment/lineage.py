@@ -113,16 +113,25 @@ def facts_of(connection: Connection, lookup_date: str) -> dict[str, str]:
     }
 
 
-def check_published(ledger: Ledger, folder: DatasetFolder, lookup_date: str) -> None:
+def check_published(
+    ledger: Ledger, folder: DatasetFolder, lookup_date: str
+) -> dict[str, dict[str, str]]:
     """Refuse to replace a partition's files that show a newer state than the ledger's.
+
+    Returns:
+        By published dataset, the facts that its file names.
 
     Raises:
         OutdatedLedgerError: they do. From then on the ledger must be reconciled.
     """
-    for dataset in (PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS):
-        facts = folder.facts(dataset, lookup_date)
+    found = {
+        dataset.name: folder.facts(dataset, lookup_date)
+        for dataset in (PROFILES, FAILED_LOOKUPS, PENDING_LOOKUPS)
+    }
+    for facts in found.values():
         if INCARNATION in facts:
             _check_facts(ledger, folder, lookup_date, facts)
+    return found
 
 
 def _check_facts(

@@ -1,6 +1,6 @@
 """Looking after published files: deleted, damaged or replaced by older ones, they are news."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock, Thread
 
 from lookup_pipeline.datasets.columns import LOOKUPS, NAMES, Dataset
@@ -105,8 +105,8 @@ class _Look:
 
     def _check(self, partition: PublishedPartition) -> None:
         # Nothing of this ledger is newer: it has no news since.
-        check_published(self._ledger, self._folder, partition.lookup_date)
-        if all(self._is_in_place(dataset, partition) for dataset in PUBLISHED):
+        facts = check_published(self._ledger, self._folder, partition.lookup_date)
+        if all(self._is_in_place(each, partition, facts[each.name]) for each in PUBLISHED):
             return
         date = partition.lookup_date
         gone = [
@@ -126,10 +126,11 @@ class _Look:
             "they are published again."
         )
 
-    def _is_in_place(self, dataset: Dataset, partition: PublishedPartition) -> bool:
-        date = partition.lookup_date
-        shown = self._folder.facts(dataset, date).get(VERSION)
+    def _is_in_place(
+        self, dataset: Dataset, partition: PublishedPartition, facts: Mapping[str, str]
+    ) -> bool:
+        shown = facts.get(VERSION)
         # A file of an older version of the program does not tell.
         return shown == str(partition.version) or (
-            shown is None and self._folder.is_whole(dataset, date)
+            shown is None and self._folder.is_whole(dataset, partition.lookup_date)
         )
